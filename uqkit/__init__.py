@@ -1,0 +1,62 @@
+"""uqkit: uncertainty quantification whose every result is a labelled DataTree.
+
+The names below load when first used, so that `import uqkit` costs next to nothing.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from uqkit import results as results
+    from uqkit import sensitivity as sensitivity
+    from uqkit.errors import EvaluationError as EvaluationError
+    from uqkit.errors import InputError as InputError
+    from uqkit.errors import RunInterrupted as RunInterrupted
+    from uqkit.errors import StoreError as StoreError
+    from uqkit.errors import UqkitError as UqkitError
+    from uqkit.errors import UqkitWarning as UqkitWarning
+    from uqkit.evaluate import FailurePolicy as FailurePolicy
+    from uqkit.inputs import Inputs as Inputs
+    from uqkit.inputs import MonteCarlo as MonteCarlo
+    from uqkit.inputs import ScrambledSobol as ScrambledSobol
+    from uqkit.problems import ForwardModel as ForwardModel
+    from uqkit.problems import catalogue as catalogue
+    from uqkit.problems import load as load
+    from uqkit.results import Reference as Reference
+
+# Name -> where it lives; None: the name is a subpackage.
+_HOME: dict[str, str | None] = {
+    "EvaluationError": "errors",
+    "FailurePolicy": "evaluate",
+    "ForwardModel": "problems",
+    "InputError": "errors",
+    "Inputs": "inputs",
+    "MonteCarlo": "inputs",
+    "Reference": "results",
+    "RunInterrupted": "errors",
+    "ScrambledSobol": "inputs",
+    "StoreError": "errors",
+    "UqkitError": "errors",
+    "UqkitWarning": "errors",
+    "catalogue": "problems",
+    "load": "problems",
+    "results": None,
+    "sensitivity": None,
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a name when it is first used (PEP 562)."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'uqkit' has no attribute {name!r}")
+    home = _HOME[name]
+    value = importlib.import_module(f"uqkit.{home or name}")
+    if home is not None:
+        value = getattr(value, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """The public names, loaded or not."""
+    return sorted(_HOME)

@@ -1,0 +1,239 @@
+"""Running a forward model at the rows of an array."""
+
+import warnings
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from uqkit.errors import EvaluationError, InputError, RunInterrupted, StoreError, UqkitWarning
+from uqkit.evaluate.evaluations import Evaluations, Status
+from uqkit.evaluate.journal import Journal, Row
+from uqkit.problems import ForwardModel
+from uqkit.running import run_in_chunks
+
+__all__ = ["FailurePolicy", "evaluate"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FailurePolicy:
+    """What to do about points where the model raises or returns what is not finite.
+
+    Attributes:
+        on_error: "mask": keep the row with its status and message, and go on; "raise": stop at the first.
+        max_failed_share: With "mask": the share of failed points above which the whole is refused.
+    """
+
+    on_error: Literal["mask", "raise"] = "mask"
+    max_failed_share: float = 0.1
+
+    def __post_init__(self) -> None:
+        """Check the settings.
+
+        Raises:
+            InputError: If a setting is out of its range.
+        """
+        if self.on_error not in ("mask", "raise"):
+            raise InputError(f"`on_error` is {self.on_error!r}; pass 'mask' or 'raise'.")
+        if not 0 <= self.max_failed_share < 1:
+            raise InputError(f"`max_failed_share` is {self.max_failed_share}; pass a share of points in [0, 1).")
+
+
+def evaluate(
+    problem: ForwardModel,
+    points: Float[np.ndarray, "point input"],
+    *,
+    failures: FailurePolicy | None = None,
+    store: str | Path | None = None,
+    progress: bool | None = None,
+) -> Evaluations:
+    """Run a model at every row of `points`.
+
+    Args:
+        problem: The model.
+        points: Physical input values, one row a point.
+        failures: What to do about failed points; by default they are masked, up to a tenth of them.
+        store: A SQLite file: each finished row is committed there at once, and rows already there are not run again.
+        progress: Whether to show progress on stderr; None shows it only on a terminal.
+
+    Raises:
+        InputError: If `points` has the wrong shape, or the model returns another shape than declared.
+        EvaluationError: If a point fails under "raise", or too many do; finished rows are its `evaluations`.
+        StoreError: If the store cannot be used, or the model has no version to find its rows by.
+        RunInterrupted: On Ctrl-C; finished rows are its `evaluations`, and in the store.
+    """
+    failures = FailurePolicy() if failures is None else failures
+    points = np.array(points, dtype=float, ndmin=1)
+    if points.ndim != 2 or points.shape[1] != len(problem.inputs):
+        raise InputError(
+            f"`points` has shape {points.shape} but {problem.name} has {len(problem.inputs)} inputs "
+            f"({', '.join(problem.inputs.names)}); pass one row a point and one column an input, in that order."
+        )
+    if not np.isfinite(points).all():
+        row, column = np.argwhere(~np.isfinite(points))[0]
+        raise InputError(
+            f"`points` row {row}, input {problem.inputs.names[column]!r} is {points[row, column]}; pass finite values."
+        )
+    version = _store_version(problem) if store is not None else ""
+    with Journal(store) if store is not None else nullcontext() as journal:
+        campaign = _Campaign(problem, points, failures, journal, version)
+        campaign.reuse()
+        try:
+            campaign.run(progress)
+        except KeyboardInterrupt:
+            raise RunInterrupted(campaign.interrupted_text(), campaign.evaluations()) from None
+        return campaign.finish()
+
+
+def _store_version(problem: ForwardModel) -> str:
+    if problem.version is None:
+        raise StoreError(
+            f"{problem.name} holds something that cannot be hashed, so a changed model could not be told from this "
+            "one in the store; name its state yourself, ForwardModel(..., version='2026-11-a')."
+        )
+    return problem.version
+
+
+class _Campaign:
+    """The rows of one call of `evaluate` while they are filled."""
+
+    def __init__(
+        self,
+        problem: ForwardModel,
+        points: Float[np.ndarray, "point input"],
+        failures: FailurePolicy,
+        journal: Journal | None,
+        version: str,
+    ) -> None:
+        self.problem, self.points, self.failures = problem, points, failures
+        self.journal, self.version = journal, version
+        self.values = np.full((len(points), len(problem.outputs)), np.nan)
+        self.status = np.full(len(points), Status.PENDING, dtype=np.int8)
+        self.messages: dict[int, str] = {}
+        self.n_reused = 0
+        # What else the answer depends on: names and labels, so that a reordered model does not reuse its rows.
+        config = repr((problem.inputs.names, problem.outputs.labels, problem.takes))
+        self.keys = Journal.keys(version, config, points) if journal is not None else []
+
+    def reuse(self) -> None:
+        """Fill the rows that the store has."""
+        if self.journal is None:
+            return
+        found = self.journal.finished(self.keys)
+        for index, key in enumerate(self.keys):
+            if key in found:
+                self._fill(index, found[key])
+        self.n_reused = len(found)
+        others = sum(n for version, n in self.journal.versions().items() if version != self.version)
+        if others:
+            warnings.warn(
+                f"the store {str(self.journal.path)!r} holds {others} evaluations of another version of a model; they "
+                "are not reused. If only its wording changed, name its state: ForwardModel(..., version=...).",
+                UqkitWarning,
+                stacklevel=4,
+            )
+
+    def run(self, progress: bool | None) -> None:
+        """Evaluate the rows still pending, in order."""
+        pending = np.flatnonzero(self.status == Status.PENDING)
+
+        def step(chunk: slice) -> None:
+            indices = pending[chunk]
+            # A wrong shape at the very first row is a wrong declaration; later it is one more way for a row to fail.
+            rows = _run_batch(
+                self.problem, self.points[indices], shapes_may_fail=bool((self.status == Status.OK).any())
+            )
+            if self.journal is not None:
+                entries = [(self.keys[i], self.points[i], row) for i, row in zip(indices, rows, strict=True)]
+                self.journal.write(self.version, entries)
+            for index, row in zip(indices, rows, strict=True):
+                self._fill(int(index), row)
+            self._stop_on_error(indices)
+
+        run_in_chunks(
+            step, len(pending), chunk_size=self.problem.points_per_call, label=self.problem.name, progress=progress
+        )
+
+    def finish(self) -> Evaluations:
+        """All rows, unless too many failed."""
+        # Rows of an earlier run may have failed under another policy.
+        self._stop_on_error(np.arange(len(self.points)))
+        evaluations = self.evaluations()
+        allowed = self.failures.max_failed_share
+        if evaluations.n_failed > allowed * len(self.points):
+            first = min(self.messages)
+            raise EvaluationError(
+                f"{evaluations.n_failed} of {len(self.points)} evaluations of {self.problem.name} failed "
+                f"({evaluations.n_failed / len(self.points):.1%}), allowed are {allowed:.1%}; what is left would "
+                f"describe another law of the inputs. First failure: {self._where(first)}: {self.messages[first]}. "
+                "Mend the model or narrow the inputs; to go on regardless raise "
+                "`failures=FailurePolicy(max_failed_share=...)`.",
+                evaluations,
+            )
+        return evaluations
+
+    def evaluations(self) -> Evaluations:
+        """The rows as they are now."""
+        return Evaluations(
+            points=self.points,
+            values=self.values,
+            status=self.status,
+            messages=dict(self.messages),
+            n_run=int(np.sum(self.status != Status.PENDING)) - self.n_reused,
+            n_reused=self.n_reused,
+        )
+
+    def interrupted_text(self) -> str:
+        """What is finished, and how to go on."""
+        done = f"stopped after {self.evaluations().n_finished} of {len(self.points)} evaluations"
+        if self.journal is None:
+            return f"{done}; they are this exception's `evaluations`. Pass `store=` to be able to resume."
+        return f"{done}; they are in {str(self.journal.path)!r}: run the same call again to go on."
+
+    def _fill(self, index: int, row: Row) -> None:
+        self.values[index] = row.value
+        self.status[index] = row.status
+        if row.message:
+            self.messages[index] = row.message
+
+    def _stop_on_error(self, indices: np.ndarray) -> None:
+        if self.failures.on_error == "mask":
+            return
+        failed = [int(i) for i in indices if self.status[i] in (Status.ERROR, Status.NON_FINITE)]
+        if failed:
+            raise EvaluationError(f"{self._where(failed[0])}: {self.messages[failed[0]]}.", self.evaluations())
+
+    def _where(self, index: int) -> str:
+        values = ", ".join(
+            f"{name}={value:.6g}" for name, value in zip(self.problem.inputs.names, self.points[index], strict=True)
+        )
+        return f"{self.problem.name} at point {index} ({values})"
+
+
+def _run_batch(problem: ForwardModel, points: Float[np.ndarray, "point input"], *, shapes_may_fail: bool) -> list[Row]:
+    """One row a point; a batch that raises is run again point by point, so that only the guilty ones fail."""
+    try:
+        values = problem.run(points)
+    # The one place where any exception is caught: what a user's model may raise is not ours to list.
+    except Exception as error:  # noqa: BLE001
+        if isinstance(error, InputError) and not shapes_may_fail:
+            raise
+        if len(points) > 1:
+            return [
+                row for point in points for row in _run_batch(problem, point[None], shapes_may_fail=shapes_may_fail)
+            ]
+        text = f"{type(error).__name__}: {error}".strip().rstrip(".")
+        return [Row(np.full(len(problem.outputs), np.nan), int(Status.ERROR), text)]
+    return [_row(problem, value) for value in values]
+
+
+def _row(problem: ForwardModel, value: Float[np.ndarray, " output"]) -> Row:
+    finite = np.isfinite(value)
+    if finite.all():
+        return Row(value, int(Status.OK), "")
+    first = int(np.flatnonzero(~finite)[0])
+    message = f"output {problem.outputs.labels[first]!r} is {value[first]}"
+    return Row(value, int(Status.NON_FINITE), message)

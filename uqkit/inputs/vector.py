@@ -1,0 +1,156 @@
+"""The vector of uncertain inputs: names, marginals, units, and maps between its coordinate systems."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from scipy import special
+
+from uqkit.errors import InputError
+from uqkit.inputs.designs import Design, MonteCarlo
+from uqkit.inputs.marginals import Marginal, as_marginal
+
+__all__ = ["Inputs", "check_groups"]
+
+
+class Inputs:
+    """A named, ordered vector of independent uncertain inputs.
+
+    Args:
+        distributions: Name -> distribution, in the order of the model's arguments: scalar continuous NumPyro or
+            SciPy distributions, mixed as you like.
+        units: Name -> unit; inputs left out are dimensionless, "1".
+        descriptions: Name -> a few words for labels and tables; inputs left out are described by their name.
+        groups: Group -> its inputs, for grouped sensitivity indices; an input belongs to at most one group.
+
+    Raises:
+        InputError: If there are no inputs, a name is empty or unknown, or a distribution cannot be used.
+    """
+
+    def __init__(
+        self,
+        distributions: Mapping[str, Any],
+        *,
+        units: Mapping[str, str] | None = None,
+        descriptions: Mapping[str, str] | None = None,
+        groups: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        """See the class."""
+        if not distributions:
+            raise InputError("no inputs given; pass a dict of at least one name -> distribution.")
+        for name in distributions:
+            if not isinstance(name, str) or not name.strip() or "/" in name:
+                raise InputError(f"input name {name!r} cannot label a result; use a non-empty text without '/'.")
+        self.marginals: dict[str, Marginal] = {
+            name: as_marginal(name, distribution) for name, distribution in distributions.items()
+        }
+        self.names: tuple[str, ...] = tuple(self.marginals)
+        self.units = self._per_input("units", units, "1")
+        self.descriptions = self._per_input("descriptions", descriptions, None)
+        self.groups = check_groups(groups, self.names) if groups else None
+
+    def _per_input(self, what: str, given: Mapping[str, str] | None, default: str | None) -> dict[str, str]:
+        unknown = set(given or ()) - set(self.names)
+        if unknown:
+            raise InputError(
+                f"`{what}` names {', '.join(sorted(unknown))}, which are no inputs; inputs: {', '.join(self.names)}."
+            )
+        return {name: (given or {}).get(name, name if default is None else default) for name in self.names}
+
+    def __len__(self) -> int:
+        """Number of inputs."""
+        return len(self.names)
+
+    def __repr__(self) -> str:
+        """Names and laws, one a line."""
+        lines = (f"  {name}: {_law(marginal)} [{self.units[name]}]" for name, marginal in self.marginals.items())
+        return "\n".join((f"Inputs({len(self)} independent)", *lines))
+
+    def _columns(self, values: object, what: str) -> Float[np.ndarray, "draw input"]:
+        array = np.asarray(values, dtype=float)
+        if array.ndim != 2 or array.shape[1] != len(self):
+            raise InputError(
+                f"`{what}` has shape {array.shape}; pass one row a draw and one column an input, "
+                f"(draw, {len(self)}), in the order {', '.join(self.names)}."
+            )
+        return array
+
+    def from_unit(self, unit: Float[np.ndarray, "draw input"]) -> Float[np.ndarray, "draw input"]:
+        """Physical values of points in the open unit cube, by each input's quantile function.
+
+        Raises:
+            InputError: If the shape is wrong or a value is not strictly between 0 and 1.
+        """
+        unit = self._columns(unit, "unit")
+        if not ((unit > 0) & (unit < 1)).all():
+            raise InputError("`unit` must lie strictly between 0 and 1: quantiles at the ends may be infinite.")
+        return np.column_stack(
+            [marginal.quantile(unit[:, i]) for i, marginal in enumerate(self.marginals.values())]
+        ).astype(float)
+
+    def to_unit(self, values: Float[np.ndarray, "draw input"]) -> Float[np.ndarray, "draw input"]:
+        """Points of the unit cube from physical values, by each input's distribution function."""
+        values = self._columns(values, "values")
+        return np.column_stack([marginal.cdf(values[:, i]) for i, marginal in enumerate(self.marginals.values())])
+
+    def from_normal(self, normal: Float[np.ndarray, "draw input"]) -> Float[np.ndarray, "draw input"]:
+        """Physical values of standard normal coordinates."""
+        # Beyond +-37 the normal distribution function is 0 or 1 in double precision.
+        unit = np.clip(special.ndtr(self._columns(normal, "normal")), np.finfo(float).tiny, 1 - 2.0**-53)
+        return self.from_unit(unit)
+
+    def to_normal(self, values: Float[np.ndarray, "draw input"]) -> Float[np.ndarray, "draw input"]:
+        """Standard normal coordinates of physical values; infinite at the ends of the support."""
+        return special.ndtri(self.to_unit(values))
+
+    def log_density(self, values: Float[np.ndarray, "draw input"]) -> Float[np.ndarray, " draw"]:
+        """Joint log density, in nats; -inf outside the support."""
+        values = self._columns(values, "values")
+        columns = [marginal.log_density(values[:, i]) for i, marginal in enumerate(self.marginals.values())]
+        return np.sum(columns, axis=0)
+
+    def sample(self, n_draws: int, *, key: object, design: Design | None = None) -> Float[np.ndarray, "draw input"]:
+        """Draws of the inputs.
+
+        Args:
+            n_draws: How many; a power of two for `ScrambledSobol`.
+            key: A JAX key or an int.
+            design: Where in the unit cube; independent points by default.
+        """
+        design = MonteCarlo() if design is None else design
+        return self.from_unit(design.unit_points(n_draws, len(self), key=key))
+
+
+def _law(marginal: Marginal) -> str:
+    distribution = marginal.distribution
+    if hasattr(distribution, "dist"):  # SciPy's frozen distributions print only their address
+        parameters = [f"{v:g}" for v in distribution.args] + [f"{k}={v:g}" for k, v in distribution.kwds.items()]
+        return f"{distribution.dist.name}({', '.join(parameters)})"
+    lower, upper = marginal.support
+    return f"{type(distribution).__name__} on [{lower:g}, {upper:g}]"
+
+
+def check_groups(groups: Mapping[str, Sequence[str]], names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Groups of inputs, completed: an input that no group names stands alone under its own name.
+
+    Raises:
+        InputError: If a group is empty or no list, names an unknown input, or two groups share one.
+    """
+    owner: dict[str, str] = {}
+    for group, members in groups.items():
+        if isinstance(members, str) or not members:
+            raise InputError(f"group {group!r} is {members!r}; pass a list of at least one input name.")
+        for name in members:
+            if name not in names:
+                raise InputError(f"group {group!r} names {name!r}, which is no input; inputs: {', '.join(names)}.")
+            if name in owner:
+                raise InputError(f"input {name!r} is in the groups {owner[name]!r} and {group!r}; put it in one.")
+            owner[name] = group
+    complete = {group: tuple(members) for group, members in groups.items()}
+    for name in names:
+        if name not in owner:
+            if name in complete:
+                raise InputError(f"group {name!r} has the name of an input outside it; rename the group.")
+            complete[name] = (name,)
+    return complete

@@ -1,0 +1,116 @@
+"""The catalogue of example problems, and how a model named by text is found."""
+
+import ast
+import importlib
+import importlib.util
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from uqkit.errors import InputError
+from uqkit.problems.forward import ForwardModel
+
+__all__ = ["CatalogueEntry", "catalogue", "load"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CatalogueEntry:
+    """One problem of the catalogue.
+
+    Attributes:
+        name: What `load` takes.
+        folder: The kind of problem.
+        summary: First line of the file's docstring.
+        path: The file.
+    """
+
+    name: str
+    folder: str
+    summary: str
+    path: Path
+
+
+def _root() -> Path:
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "models"
+    return installed if installed.is_dir() else package.parent / "models"
+
+
+def catalogue() -> list[CatalogueEntry]:
+    """The problems that come with uqkit, by folder and name; files are read, not run."""
+    return [
+        CatalogueEntry(name=path.stem, folder=path.parent.name, summary=_summary(path), path=path)
+        for path in sorted(_root().glob("*/*.py"))
+        if not path.stem.startswith("_")
+    ]
+
+
+def _summary(path: Path) -> str:
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    return docstring.partition("\n")[0]
+
+
+def load(model: str, **parameters: Any) -> ForwardModel:
+    """Model by name.
+
+    Args:
+        model: A catalogue name ("ishigami"), the path of a Python file that defines `problem`, or
+            "module:attribute".
+        parameters: Passed to the catalogue file's `make`, where it has parameters.
+
+    Raises:
+        InputError: If there is no such model, or what is found is no `ForwardModel`.
+    """
+    if model.endswith(".py"):
+        path = Path(model)
+        if not path.is_file():
+            raise InputError(f"no model file {model!r}; check the path.")
+        found = _attribute(_module(f"uqkit_model_{path.stem}", path, fresh=True), "problem", parameters)
+    elif ":" in model:
+        name, _, attribute = model.partition(":")
+        try:
+            module = importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            raise InputError(f"model {model!r}: {error}; give `module:attribute` of an importable module.") from error
+        found = _attribute(module, attribute, parameters)
+    else:
+        entries = {entry.name: entry for entry in catalogue()}
+        if model not in entries:
+            raise InputError(
+                f"no model called {model!r}; the catalogue has {', '.join(entries)}. "
+                "For your own, give a file `model.py` that defines `problem`, or `module:attribute`."
+            )
+        entry = entries[model]
+        module = _module(f"uqkit.models.{entry.folder}.{entry.name}", entry.path, fresh=False)
+        found = _attribute(module, "problem", parameters)
+    if not isinstance(found, ForwardModel):
+        raise InputError(f"model {model!r} is a {type(found).__name__}; it must be a uqkit.ForwardModel.")
+    return found
+
+
+def _module(name: str, path: Path, *, fresh: bool) -> ModuleType:
+    if name in sys.modules and not fresh:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _attribute(module: ModuleType, attribute: str, parameters: dict[str, Any]) -> Any:
+    if parameters:
+        if not hasattr(module, "make"):
+            raise InputError(f"{module.__name__} has no `make`, so it takes no parameters.")
+        return module.make(**parameters)
+    if not hasattr(module, attribute):
+        raise InputError(f"{getattr(module, '__file__', module.__name__)} defines no {attribute!r}; define one.")
+    return getattr(module, attribute)

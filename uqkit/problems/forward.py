@@ -1,0 +1,132 @@
+"""A forward model: uncertain inputs, named outputs, and how a batch of points is run."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import Any, Literal
+
+import jax
+import numpy as np
+from jaxtyping import Float
+
+from uqkit.errors import InputError
+from uqkit.inputs import Inputs, as_inputs
+from uqkit.problems.callables import function_version, uses_jax
+from uqkit.problems.outputs import Outputs
+from uqkit.results import Reference
+
+__all__ = ["ForwardModel"]
+
+
+class ForwardModel:
+    """A model with uncertain inputs.
+
+    Args:
+        function: What is run. A function written in JAX is vectorised and compiled; any other is called as it is.
+            Whether it is JAX is read off its code, never found out by calling it; `jax.jit(function)` says so outright.
+        inputs: A dict of name -> distribution, a SALib problem, or `Inputs`.
+        outputs: Names of the outputs; or name -> unit; or name -> (unit, dims, coords) for fields.
+        takes: "point": one array over inputs; "batch": one array (draw, input) for many points at once; "named": one
+            keyword argument an input.
+        name: Name in results; the function's own by default.
+        version: Names this state of the model in a store of evaluations; by default a hash of its code.
+        batch_size: Points a call, where a call takes many; bounds the memory.
+        references: Name of an estimate -> its known value.
+
+    Raises:
+        InputError: If an argument cannot be used.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        *,
+        inputs: Inputs | Mapping[str, Any],
+        outputs: Sequence[str] | Mapping[str, Any] = ("y",),
+        takes: Literal["point", "batch", "named"] = "point",
+        name: str | None = None,
+        version: str | None = None,
+        batch_size: int = 1_024,
+        references: Mapping[str, Reference] | None = None,
+    ) -> None:
+        """See the class."""
+        if not callable(function):
+            raise InputError(f"the model is {function!r}, which cannot be called; pass a function.")
+        if takes not in ("point", "batch", "named"):
+            raise InputError(f"`takes` is {takes!r}; pass 'point', 'batch' or 'named'.")
+        if batch_size < 1:
+            raise InputError(f"`batch_size` is {batch_size}; pass at least 1.")
+        self.function = function
+        self.inputs = as_inputs(inputs)
+        self.outputs = Outputs(outputs)
+        self.takes = takes
+        own_name = getattr(function, "__name__", "model")
+        self.name = name if name is not None else "model" if own_name == "<lambda>" else own_name
+        self.batch_size = batch_size
+        self.references = dict(references or {})
+        self._version = version
+        if takes == "named":
+            bad = [name for name in self.inputs.names if not name.isidentifier()]
+            if bad:
+                raise InputError(
+                    f"inputs {', '.join(map(repr, bad))} cannot be keyword arguments; rename them or use takes='point'."
+                )
+
+    def __repr__(self) -> str:
+        """Name, inputs and outputs."""
+        return f"ForwardModel({self.name}: {', '.join(self.inputs.names)} -> {', '.join(self.outputs.labels)})"
+
+    @cached_property
+    def version(self) -> str | None:
+        """Name of this state of the model, or None if its function cannot be hashed."""
+        return self._version if self._version is not None else function_version(self.function)
+
+    @cached_property
+    def is_jax(self) -> bool:
+        """Whether points are vectorised and compiled by JAX."""
+        return self.takes != "batch" and uses_jax(self.function)
+
+    @property
+    def points_per_call(self) -> int:
+        """How many points one call of `run` should be given: 1 for a function that is looped."""
+        return self.batch_size if self.takes == "batch" or self.is_jax else 1
+
+    @cached_property
+    def _compiled(self) -> Callable[[Float[np.ndarray, "point input"]], Any]:
+        return jax.jit(jax.vmap(self._call_point))
+
+    def _call_point(self, point: Any) -> Any:
+        if self.takes == "named":
+            return self.function(**{name: point[i] for i, name in enumerate(self.inputs.names)})
+        return self.function(point)
+
+    def run(self, points: Float[np.ndarray, "point input"]) -> Float[np.ndarray, "point output"]:
+        """Run the model at one batch of points, in double precision; what the function raises comes through.
+
+        Raises:
+            InputError: If what the function returns does not have the shape of the declared outputs.
+        """
+        with jax.enable_x64(True):
+            if self.takes == "batch":
+                returned = self.function(points)
+            elif self.is_jax:
+                returned = self._compiled(points)
+            else:
+                return np.concatenate([self._run_one(point) for point in points])
+            return self.outputs.columns(returned, len(points))
+
+    def _run_one(self, point: Float[np.ndarray, " input"]) -> Float[np.ndarray, "1 output"]:
+        returned = self._call_point(point)
+        if isinstance(returned, Mapping):
+            batch = {name: _first_axis(part) for name, part in returned.items()}
+        elif isinstance(returned, (tuple, list)) and len(self.outputs.fields) > 1:
+            batch = [_first_axis(part) for part in returned]
+        else:
+            batch = _first_axis(returned)
+        return self.outputs.columns(batch, 1)
+
+
+def _first_axis(value: Any) -> Any:
+    try:
+        return np.asarray(value)[None]
+    except ValueError:  # a ragged sequence: the outputs' own check words the error
+        return value

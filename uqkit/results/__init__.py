@@ -1,0 +1,9 @@
+"""Output: the names in a result, how one is built, checked, saved, loaded and compared with references."""
+
+from uqkit.results import schema
+from uqkit.results.build import Provenance, build
+from uqkit.results.files import load, save
+from uqkit.results.reference import Reference, compare
+from uqkit.results.validate import validate
+
+__all__ = ["Provenance", "Reference", "build", "compare", "load", "save", "schema", "validate"]

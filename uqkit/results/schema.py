@@ -1,0 +1,103 @@
+"""Every group, dimension and variable name of a result, once.
+
+An estimate `name` comes with `name_se`, `name_lower` and `name_upper`, on the same dimensions.
+"""
+
+# Groups
+ESTIMATES = "estimates"
+POSTERIOR = "posterior"
+DIAGNOSTICS = "diagnostics"
+CONVERGENCE = "convergence"
+EVALUATIONS = "evaluations"
+GROUPS = frozenset({ESTIMATES, POSTERIOR, DIAGNOSTICS, CONVERGENCE, EVALUATIONS})
+
+# Dimensions
+CHAIN = "chain"
+DRAW = "draw"
+INPUT = "input"
+INPUT_OTHER = "input_other"
+GROUP = "group"
+GROUP_OTHER = "group_other"
+OUTPUT = "output"
+POINT = "point"
+FAILURE = "failure"
+N_EVALUATIONS = "n_evaluations"
+DIMENSIONS = frozenset({CHAIN, DRAW, INPUT, INPUT_OTHER, GROUP, GROUP_OTHER, OUTPUT, POINT, FAILURE, N_EVALUATIONS})
+
+# Estimates
+SOBOL_FIRST = "sobol_first"
+SOBOL_TOTAL = "sobol_total"
+SOBOL_SECOND = "sobol_second"
+OUTPUT_MEAN = "output_mean"
+OUTPUT_VARIANCE = "output_variance"
+
+# Evaluations
+INPUT_VALUE = "input_value"
+OUTPUT_VALUE = "output_value"
+STATUS = "status"
+FAILED_POINT = "failed_point"
+FAILURE_MESSAGE = "failure_message"
+
+# Diagnostics
+N_MODEL_EVALUATIONS_COUNT = "n_model_evaluations"
+N_ROWS = "n_rows"
+N_ROWS_USED = "n_rows_used"
+N_FAILED = "n_failed"
+N_REUSED = "n_reused"
+BUDGET_UNUSED = "budget_unused"
+VERDICT = "verdict"
+VERDICT_TEXT = "verdict_text"
+
+VARIABLES = frozenset(
+    {
+        SOBOL_FIRST,
+        SOBOL_TOTAL,
+        SOBOL_SECOND,
+        OUTPUT_MEAN,
+        OUTPUT_VARIANCE,
+        INPUT_VALUE,
+        OUTPUT_VALUE,
+        STATUS,
+        FAILED_POINT,
+        FAILURE_MESSAGE,
+        N_MODEL_EVALUATIONS_COUNT,
+        N_ROWS,
+        N_ROWS_USED,
+        N_FAILED,
+        N_REUSED,
+        BUDGET_UNUSED,
+        VERDICT,
+        VERDICT_TEXT,
+    }
+)
+
+
+def standard_error(name: str) -> str:
+    """Name of an estimate's standard error."""
+    return f"{name}_se"
+
+
+def lower(name: str) -> str:
+    """Name of the lower end of an estimate's interval."""
+    return f"{name}_lower"
+
+
+def upper(name: str) -> str:
+    """Name of the upper end of an estimate's interval."""
+    return f"{name}_upper"
+
+
+# Attributes of the root
+WORKFLOW = "workflow"
+PROBLEM = "problem"
+METHOD = "method"
+KEY = "key"
+VERSIONS = "versions"
+N_MODEL_EVALUATIONS = "n_model_evaluations"
+WALL_TIME = "wall_time_seconds"
+ROOT_ATTRIBUTES = (WORKFLOW, PROBLEM, METHOD, KEY, VERSIONS, N_MODEL_EVALUATIONS, WALL_TIME)
+
+# Attributes of intervals and draws
+PROBABILITY = "probability"
+INTERVAL_KIND = "interval_kind"
+INDEPENDENT_DRAWS = "independent_draws"

@@ -1,0 +1,50 @@
+"""What every result must satisfy before it leaves the package, or after it comes from a file."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import xarray as xr
+
+from uqkit.errors import StoreError
+from uqkit.results import schema
+
+__all__ = ["validate"]
+
+
+def validate(tree: xr.DataTree) -> None:
+    """Check a result's groups, names, units, types and attributes.
+
+    Raises:
+        StoreError: Listing everything that a result may not have or must have.
+    """
+    faults = [*_root_faults(tree)]
+    for name, node in tree.children.items():
+        if name not in schema.GROUPS:
+            faults.append(f"group {name!r} is unknown")
+        faults.extend(f"{name}/{fault}" for fault in _dataset_faults(node.to_dataset()))
+    if faults:
+        raise StoreError("not a uqkit result: " + "; ".join(faults) + ".")
+
+
+def _root_faults(tree: xr.DataTree) -> Iterator[str]:
+    for attribute in schema.ROOT_ATTRIBUTES:
+        if attribute not in tree.attrs:
+            yield f"root attribute {attribute!r} is missing"
+        elif not isinstance(tree.attrs[attribute], (str, int, float, np.integer, np.floating)):
+            yield f"root attribute {attribute!r} is a {type(tree.attrs[attribute]).__name__}, no text or number"
+
+
+def _dataset_faults(dataset: xr.Dataset) -> Iterator[str]:
+    known = {name + suffix for name in schema.VARIABLES for suffix in ("", "_se", "_lower", "_upper")}
+    for name, variable in dataset.data_vars.items():
+        if name not in known:
+            yield f"{name} is no name of the schema"
+        for attribute in ("units", "long_name"):
+            if attribute not in variable.attrs:
+                yield f"{name} has no {attribute}"
+        if not isinstance(variable.data, np.ndarray) or variable.dtype.kind not in "iufUOST":
+            # bool breaks ArviZ's summaries, complex and half floats break netCDF, JAX arrays break both
+            yield f"{name} is a {type(variable.data).__name__} of {variable.dtype}, which files do not keep"
+        for dimension in variable.dims:
+            if dimension not in schema.DIMENSIONS:
+                yield f"{name} has the unknown dimension {dimension!r}"

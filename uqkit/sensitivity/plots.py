@@ -1,0 +1,208 @@
+"""Pictures of sensitivity results; each function draws one axes and returns it."""
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+
+from uqkit.errors import InputError
+from uqkit.plots import STYLES, interval_band, interval_points, new_axes
+from uqkit.results import schema
+
+__all__ = ["plot_convergence", "plot_field_indices", "plot_indices", "plot_output", "plot_second_order"]
+
+_NAMES = {"first": schema.SOBOL_FIRST, "total": schema.SOBOL_TOTAL}
+_LABELS = {"first": "first-order index", "total": "total index"}
+# More pairs than these do not fit one axes legibly.
+_MOST_PAIRS = 20
+
+
+def _one_output(dataset: xr.Dataset, output: str | None) -> xr.Dataset:
+    known = [str(label) for label in dataset[schema.OUTPUT].values]
+    if output is None and len(known) > 1:
+        raise InputError(f"the result has the outputs {', '.join(known)}; name one, output=...")
+    if output is not None and output not in known:
+        raise InputError(f"the result has no output {output!r}; it has {', '.join(known)}.")
+    return dataset.sel({schema.OUTPUT: output or known[0]})
+
+
+def _factor(dataset: xr.Dataset) -> str:
+    return schema.GROUP if schema.GROUP in dataset.dims else schema.INPUT
+
+
+def _interval(dataset: xr.Dataset, variable: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    names = (variable, schema.lower(variable), schema.upper(variable))
+    value, lower, upper = (dataset[name].values for name in names)
+    return value, lower, upper
+
+
+def _percent(dataset: xr.Dataset, variable: str) -> str:
+    return f"{dataset[schema.lower(variable)].attrs[schema.PROBABILITY]:.0%} intervals"
+
+
+def _present(dataset: xr.Dataset) -> dict[str, str]:
+    found = {short: variable for short, variable in _NAMES.items() if variable in dataset}
+    if not found:
+        raise InputError("the result has neither first-order nor total indices; ask for them with `order=`.")
+    return found
+
+
+def plot_indices(result: xr.DataTree, *, output: str | None = None, ax: Axes | None = None) -> Axes:
+    """First-order and total indices of one output with their intervals, one line an input or group.
+
+    Args:
+        result: What `sobol_indices` returned.
+        output: Which output; may be left out where there is one.
+        ax: Where to draw; a new figure by default.
+    """
+    estimates = _one_output(result[schema.ESTIMATES].to_dataset(), output)
+    found = _present(estimates)
+    factor = _factor(estimates)
+    names = [str(name) for name in estimates[factor].values]
+    ax = new_axes(ax, height=1.2 + 0.42 * len(names))
+    rows = np.arange(len(names), dtype=float)
+    offsets = np.linspace(-0.15, 0.15, len(found)) if len(found) > 1 else [0.0]
+    for (short, variable), style, offset in zip(found.items(), STYLES, offsets, strict=False):
+        interval_points(ax, rows + offset, *_interval(estimates, variable), style, _LABELS[short])
+    ax.axvline(0, color="0.6", linewidth=0.8, zorder=0)
+    ax.set_yticks(rows, names)
+    ax.invert_yaxis()
+    ax.set_xlabel(f"share of the variance ({_percent(estimates, next(iter(found.values())))})")
+    ax.set_title(f"Sobol' indices: {result.attrs[schema.PROBLEM]}, {estimates[schema.OUTPUT].item()}")
+    ax.legend(loc="best", frameon=False)
+    ax.grid(axis="x", alpha=0.3)
+    return ax
+
+
+def plot_convergence(
+    result: xr.DataTree, *, output: str | None = None, order: str = "total", ax: Axes | None = None
+) -> Axes:
+    """Indices of one output from the first rows of the design, against the evaluations these cost.
+
+    Args:
+        result: What `sobol_indices` returned.
+        output: Which output; may be left out where there is one.
+        order: "first" or "total".
+        ax: Where to draw; a new figure by default.
+    """
+    steps = _one_output(result[schema.CONVERGENCE].to_dataset(), output)
+    found = _present(steps)
+    if order not in found:
+        raise InputError(f"`order` is {order!r}; the result has the convergence of {', '.join(found)}.")
+    factor = _factor(steps)
+    ax = new_axes(ax)
+    positions = steps[schema.N_EVALUATIONS].values.astype(float)
+    # The largest first, so that the legend reads like the picture; the smallest would only crowd the zero line.
+    final = steps[found[order]].isel({schema.N_EVALUATIONS: -1}).values
+    shown = np.argsort(-np.nan_to_num(final), kind="stable")[: len(STYLES)]
+    for place, style in zip(shown, STYLES, strict=False):
+        one = steps.isel({factor: int(place)})
+        interval_band(ax, positions, *_interval(one, found[order]), style, str(one[factor].item()))
+    ax.set_xscale("log", base=2)
+    ax.set_xticks(positions, [f"{int(n):,}" for n in positions], rotation=30)
+    ax.minorticks_off()
+    # The first steps' intervals may be far wider than an index can be.
+    ax.set_ylim(max(ax.get_ylim()[0], -0.25), min(ax.get_ylim()[1], 1.25))
+    ax.set_xlabel("model evaluations")
+    ax.set_ylabel(_LABELS[order])
+    left_out = len(final) - len(shown)
+    note = f", {left_out} smallest left out" if left_out else ""
+    ax.set_title(f"Convergence ({_percent(steps, found[order])}{note})")
+    ax.legend(loc="upper right", frameon=False, ncols=2)
+    ax.grid(alpha=0.3)
+    return ax
+
+
+def plot_second_order(result: xr.DataTree, *, output: str | None = None, ax: Axes | None = None) -> Axes:
+    """Second-order indices of one output with their intervals, the largest pairs first.
+
+    Args:
+        result: What `sobol_indices` returned, with second order.
+        output: Which output; may be left out where there is one.
+        ax: Where to draw; a new figure by default.
+    """
+    estimates = _one_output(result[schema.ESTIMATES].to_dataset(), output)
+    if schema.SOBOL_SECOND not in estimates:
+        raise InputError(
+            "the result has no second-order indices; ask for them with order=('first', 'total', 'second')."
+        )
+    names = [str(name) for name in estimates[_factor(estimates)].values]
+    i, j = np.triu_indices(len(names), k=1)
+    value, lower, upper = (part[i, j] for part in _interval(estimates, schema.SOBOL_SECOND))
+    largest = np.argsort(-np.nan_to_num(value), kind="stable")[:_MOST_PAIRS]
+    ax = new_axes(ax, height=1.2 + 0.3 * len(largest))
+    rows = np.arange(len(largest), dtype=float)
+    interval_points(ax, rows, value[largest], lower[largest], upper[largest], STYLES[0], "second order")
+    ax.axvline(0, color="0.6", linewidth=0.8, zorder=0)
+    ax.set_yticks(rows, [f"{names[i[k]]} x {names[j[k]]}" for k in largest])
+    ax.invert_yaxis()
+    ax.set_xlabel(f"share of the variance ({_percent(estimates, schema.SOBOL_SECOND)})")
+    some = f", {len(largest)} largest of {len(value)} pairs" if len(largest) < len(value) else ""
+    ax.set_title(f"Interactions: {result.attrs[schema.PROBLEM]}, {estimates[schema.OUTPUT].item()}{some}")
+    ax.grid(axis="x", alpha=0.3)
+    return ax
+
+
+def plot_field_indices(result: xr.DataTree, dim: str, *, order: str = "total", ax: Axes | None = None) -> Axes:
+    """Indices of a field-valued output along one of its dimensions, one line an input or group.
+
+    Args:
+        result: What `sobol_indices` returned, of a model with an output on dimensions.
+        dim: The dimension to draw along, the output's only one.
+        order: "first" or "total".
+        ax: Where to draw; a new figure by default.
+    """
+    estimates = result[schema.ESTIMATES].to_dataset()
+    found = _present(estimates)
+    if order not in found:
+        raise InputError(f"`order` is {order!r}; the result has {', '.join(found)}.")
+    if dim not in estimates.coords or estimates[dim].dims != (schema.OUTPUT,) or estimates[dim].dtype.kind not in "iuf":
+        raise InputError(f"no output of the result has the numeric dimension {dim!r}.")
+    along = estimates.isel({schema.OUTPUT: np.flatnonzero(np.isfinite(estimates[dim].values))})
+    positions = along[dim].values.astype(float)
+    if len(np.unique(positions)) < len(positions):
+        raise InputError(f"several outputs share values of {dim!r}; select one first, with result.sel on `output`.")
+    factor = _factor(along)
+    ax = new_axes(ax)
+    for place, style in zip(range(along.sizes[factor]), STYLES * along.sizes[factor], strict=False):
+        one = along.isel({factor: place})
+        interval_band(ax, positions, *_interval(one, found[order]), style, str(one[factor].item()))
+    ax.set_xlabel(dim)
+    ax.set_ylabel(_LABELS[order])
+    ax.set_title(f"Sobol' indices along {dim}: {result.attrs[schema.PROBLEM]}")
+    ax.legend(loc="best", frameon=False, ncols=2)
+    ax.grid(alpha=0.3)
+    return ax
+
+
+def plot_output(result: xr.DataTree, *, output: str | None = None, ax: Axes | None = None) -> Axes:
+    """What the model answered: a histogram of one output over the design, its mean and standard deviation marked.
+
+    Args:
+        result: What `sobol_indices` returned.
+        output: Which output; may be left out where there is one.
+        ax: Where to draw; a new figure by default.
+    """
+    estimates = _one_output(result[schema.ESTIMATES].to_dataset(), output)
+    label = str(estimates[schema.OUTPUT].item())
+    values = _one_output(result[schema.EVALUATIONS].to_dataset(), label)[schema.OUTPUT_VALUE].values
+    ax = new_axes(ax)
+    ax.hist(values[np.isfinite(values)], bins=60, density=True, color=STYLES[0].colour, alpha=0.35)
+    mean, variance = (float(estimates[name]) for name in (schema.OUTPUT_MEAN, schema.OUTPUT_VARIANCE))
+    ax.axvline(
+        mean,
+        color="black",
+        label=f"mean {mean:.4g} ± {float(estimates[schema.standard_error(schema.OUTPUT_MEAN)]):.1g}",
+    )
+    for sign in (-1, 1):
+        ax.axvline(
+            mean + sign * variance**0.5,
+            color="black",
+            linestyle="--",
+            label=f"± standard deviation {variance**0.5:.4g}" if sign == 1 else None,
+        )
+    units = str(estimates["output_units"].item())
+    ax.set_xlabel(label if units == "1" else f"{label} ({units})")
+    ax.set_ylabel("density")
+    ax.set_title(f"Output of {result.attrs[schema.PROBLEM]}")
+    ax.legend(loc="best", frameon=False)
+    return ax

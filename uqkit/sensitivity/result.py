@@ -1,0 +1,405 @@
+"""Arrays to a result, and a result to what others expect."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MethodType
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from jaxtyping import Float
+
+from uqkit.errors import InputError, StoreError
+from uqkit.evaluate import Evaluations, Status
+from uqkit.problems import ForwardModel
+from uqkit.results import Provenance, build, schema
+from uqkit.sensitivity.intervals import Assessment, Statistic
+from uqkit.sensitivity.pick_freeze import FIRST, MEAN, SECOND, TOTAL, VARIANCE, Layout, pairs
+
+__all__ = ["Convergence", "OutputIndices", "assemble", "stored_evaluations", "to_dataframe", "to_salib"]
+
+_VARIABLE = {
+    FIRST: (schema.SOBOL_FIRST, "first-order Sobol' index"),
+    TOTAL: (schema.SOBOL_TOTAL, "total Sobol' index"),
+    SECOND: (schema.SOBOL_SECOND, "second-order Sobol' index"),
+    MEAN: (schema.OUTPUT_MEAN, "mean of the output"),
+    VARIANCE: (schema.OUTPUT_VARIANCE, "variance of the output"),
+}
+_N_CHAINS = 4
+# An interval wider than this to each side says little about an index that lies in [0, 1].
+_WIDE = 0.1
+
+
+@dataclass(frozen=True)
+class OutputIndices:
+    """Estimates of one output by name (an order, `MEAN`, `VARIANCE`); rows value, se, lower, upper; and their draws."""
+
+    estimates: dict[str, Float[np.ndarray, "4 value"]]
+    draws: dict[str, Float[np.ndarray, "draw value"]]
+    constant: bool = False
+
+    @classmethod
+    def of(
+        cls, statistic: Statistic, assessment: Assessment, where: Mapping[str, slice], centre: float, scale: float
+    ) -> Self:
+        """Estimates in the output's own units, from those of the standardised output."""
+        place = {MEAN: centre}
+        stretch = {MEAN: scale, VARIANCE: scale**2}
+        table = np.stack([statistic.value, assessment.standard_error, assessment.lower, assessment.upper])
+        estimates = {}
+        for name, part in where.items():
+            shift = np.array([1.0, 0.0, 1.0, 1.0])[:, None] * place.get(name, 0.0)
+            estimates[name] = table[:, part] * stretch.get(name, 1.0) + shift
+        draws = {name: assessment.draws[:, part] for name, part in where.items() if name not in (MEAN, VARIANCE)}
+        return cls(estimates, draws)
+
+    @classmethod
+    def undefined(cls, mean: float, layout: Layout, order: Sequence[str], n_draws: int) -> Self:
+        """An output without variance: its indices are 0/0."""
+        n_factors = len(layout.blocks)
+        length = {kind: len(pairs(n_factors)[0]) if kind == SECOND else n_factors for kind in order}
+        estimates = {kind: np.full((4, n), np.nan) for kind, n in length.items()}
+        estimates[MEAN] = np.array([[mean], [0.0], [mean], [mean]])
+        estimates[VARIANCE] = np.zeros((4, 1))
+        return cls(estimates, {kind: np.full((n_draws, n), np.nan) for kind, n in length.items()}, constant=True)
+
+
+@dataclass(frozen=True)
+class Convergence:
+    """Estimates from the first rows only: for each output, one entry a number of evaluations."""
+
+    n_evaluations: list[int]
+    outputs: list[list[OutputIndices]]
+
+
+def assemble(
+    outputs: Sequence[OutputIndices],
+    convergence: Convergence,
+    *,
+    problem: ForwardModel,
+    factors: tuple[str, ...],
+    grouped: bool,
+    evaluations: Evaluations,
+    n_rows: int,
+    n_rows_used: int,
+    budget: int,
+    probability: float,
+    method: Mapping[str, Any],
+    key_text: str,
+    wall_time: float,
+) -> xr.DataTree:
+    """The result of `sobol_indices`."""
+    labels = _Labels(problem, factors, grouped)
+    interval = {schema.PROBABILITY: probability, schema.INTERVAL_KIND: f"equal-tailed, {method['assessed_by']['type']}"}
+    verdict, text = _verdict(outputs, labels, evaluations, n_rows, n_rows_used)
+    groups = {
+        schema.ESTIMATES: _estimates([one.estimates for one in outputs], labels, interval),
+        schema.POSTERIOR: _draws([one.draws for one in outputs], labels),
+        schema.CONVERGENCE: _convergence(convergence, labels, interval),
+        schema.DIAGNOSTICS: _diagnostics(
+            {
+                schema.N_MODEL_EVALUATIONS_COUNT: (
+                    len(evaluations.points),
+                    "model evaluations in the estimates' design",
+                ),
+                schema.N_REUSED: (evaluations.n_reused, "evaluations taken from a store"),
+                schema.N_FAILED: (evaluations.n_failed, "evaluations without a finite output"),
+                schema.N_ROWS: (n_rows, "rows of the design"),
+                schema.N_ROWS_USED: (n_rows_used, "rows without a failed evaluation"),
+                schema.BUDGET_UNUSED: (budget - len(evaluations.points), "evaluations that no whole row was left for"),
+            },
+            verdict,
+            text,
+        ),
+        schema.EVALUATIONS: _evaluations(evaluations, problem, labels),
+    }
+    provenance = Provenance(
+        workflow="sensitivity",
+        problem=problem.name,
+        method=method,
+        key=key_text,
+        n_model_evaluations=len(evaluations.points),
+        wall_time=wall_time,
+    )
+    return build(groups, provenance)
+
+
+class _Labels:
+    """Coordinates and dimension names of a result."""
+
+    def __init__(self, problem: ForwardModel, factors: tuple[str, ...], grouped: bool) -> None:
+        self.factor = schema.GROUP if grouped else schema.INPUT
+        self.other = schema.GROUP_OTHER if grouped else schema.INPUT_OTHER
+        self.factors = factors
+        self.output_labels = list(problem.outputs.labels)
+        self.output: dict[str, Any] = {
+            schema.OUTPUT: self.output_labels,
+            "output_units": (schema.OUTPUT, list(problem.outputs.units)),
+            **{dim: (schema.OUTPUT, values) for dim, values in problem.outputs.coordinates().items()},
+        }
+        self.input_columns: dict[str, Any] = {
+            schema.INPUT: list(problem.inputs.names),
+            "input_units": (schema.INPUT, list(problem.inputs.units.values())),
+            "input_description": (schema.INPUT, list(problem.inputs.descriptions.values())),
+        }
+        self.factor_coords: dict[str, Any] = {schema.GROUP: list(factors)} if grouped else self.input_columns
+        units = set(problem.outputs.units)
+        self.output_unit = units.pop() if len(units) == 1 else "see output_units"
+
+    def dims(self, name: str) -> tuple[str, ...]:
+        """Dimensions of an estimate after `output`."""
+        return {MEAN: (), VARIANCE: (), SECOND: (self.factor, self.other)}.get(name, (self.factor,))
+
+    def coords(self, names: Sequence[str]) -> dict[str, Any]:
+        """Coordinates that estimates of these names need."""
+        other = {self.other: list(self.factors)} if SECOND in names else {}
+        return {**self.output, **self.factor_coords, **other}
+
+    def shaped(self, name: str, values: np.ndarray) -> np.ndarray:
+        """Values with their last axis folded onto the dimensions of the estimate."""
+        if name in (MEAN, VARIANCE):
+            return values[..., 0]
+        if name != SECOND:
+            return values
+        # A pair's index stands in both triangles; the diagonal is undefined.
+        n_factors = len(self.factors)
+        square = np.full((*values.shape[:-1], n_factors, n_factors), np.nan)
+        i, j = pairs(n_factors)
+        square[..., i, j] = square[..., j, i] = values
+        return square
+
+    def units(self, name: str) -> str:
+        """Unit of an estimate."""
+        if name == MEAN:
+            return self.output_unit
+        if name == VARIANCE:
+            return {"1": "1", "see output_units": "square of output_units"}.get(
+                self.output_unit, f"({self.output_unit})^2"
+            )
+        return "1"
+
+
+def _estimates(outputs: Sequence[Mapping[str, np.ndarray]], labels: _Labels, interval: Mapping[str, Any]) -> xr.Dataset:
+    names = list(outputs[0])
+    variables = {}
+    for name in names:
+        table = labels.shaped(name, np.stack([one[name] for one in outputs], axis=1))
+        variables |= _with_errors(name, table, (schema.OUTPUT, *labels.dims(name)), labels, interval)
+    return xr.Dataset(variables, labels.coords(names))
+
+
+def _with_errors(
+    name: str, table: np.ndarray, dims: tuple[str, ...], labels: _Labels, interval: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Value, standard error and interval of one estimate; `table` has the four of them on its first axis."""
+    variable, long_name = _VARIABLE[name]
+    units = labels.units(name)
+    ends = {"units": units, **interval}
+    return {
+        variable: (dims, table[0], {"units": units, "long_name": long_name}),
+        schema.standard_error(variable): (
+            dims,
+            table[1],
+            {"units": units, "long_name": f"standard error of the {long_name}"},
+        ),
+        schema.lower(variable): (dims, table[2], {"long_name": f"lower end for the {long_name}", **ends}),
+        schema.upper(variable): (dims, table[3], {"long_name": f"upper end for the {long_name}", **ends}),
+    }
+
+
+def _convergence(convergence: Convergence, labels: _Labels, interval: Mapping[str, Any]) -> xr.Dataset:
+    names = [name for name in (FIRST, TOTAL) if name in convergence.outputs[0][0].estimates]
+    variables = {}
+    for name in names:
+        # (4, n_evaluations, output, ...)
+        table = np.stack(
+            [np.stack([step.estimates[name] for step in one], axis=1) for one in convergence.outputs], axis=2
+        )
+        dims = (schema.N_EVALUATIONS, schema.OUTPUT, *labels.dims(name))
+        variables |= _with_errors(name, labels.shaped(name, table), dims, labels, interval)
+    return xr.Dataset(variables, {schema.N_EVALUATIONS: convergence.n_evaluations, **labels.coords(names)})
+
+
+def _draws(outputs: Sequence[Mapping[str, np.ndarray]], labels: _Labels) -> xr.Dataset:
+    names = [name for name in outputs[0] if name != SECOND]
+    variables = {}
+    for name in names:
+        draws = np.stack([one[name] for one in outputs], axis=1)
+        chains = draws.reshape(_N_CHAINS, -1, *draws.shape[1:])
+        variable, long_name = _VARIABLE[name]
+        variables[variable] = (
+            (schema.CHAIN, schema.DRAW, schema.OUTPUT, *labels.dims(name)),
+            chains,
+            {"units": "1", "long_name": long_name},
+        )
+    coords = {
+        schema.CHAIN: np.arange(_N_CHAINS),
+        schema.DRAW: np.arange(next(iter(variables.values()))[1].shape[1]) if variables else [],
+        **labels.coords(names),
+    }
+    return xr.Dataset(variables, coords, {schema.INDEPENDENT_DRAWS: 1})
+
+
+def _diagnostics(counts: Mapping[str, tuple[int, str]], verdict: str, text: str) -> xr.Dataset:
+    variables: dict[str, Any] = {
+        name: ((), np.int64(count), {"units": "1", "long_name": long_name})
+        for name, (count, long_name) in counts.items()
+    }
+    variables[schema.VERDICT] = ((), verdict, {"units": "1", "long_name": "verdict: ok, warn or fail"})
+    variables[schema.VERDICT_TEXT] = ((), text, {"units": "1", "long_name": "reasons of the verdict"})
+    return xr.Dataset(variables)
+
+
+def _evaluations(evaluations: Evaluations, problem: ForwardModel, labels: _Labels) -> xr.Dataset:
+    statuses = ", ".join(f"{status.value}: {status.name.lower()}" for status in Status)
+    variables: dict[str, Any] = {
+        schema.INPUT_VALUE: (
+            (schema.POINT, schema.INPUT),
+            evaluations.points,
+            {"units": "see input_units", "long_name": f"inputs of {problem.name}"},
+        ),
+        schema.OUTPUT_VALUE: (
+            (schema.POINT, schema.OUTPUT),
+            evaluations.values,
+            {"units": labels.output_unit, "long_name": f"outputs of {problem.name}"},
+        ),
+        schema.STATUS: (
+            (schema.POINT,),
+            evaluations.status,
+            {"units": "1", "long_name": f"status of the evaluation ({statuses})"},
+        ),
+    }
+    if evaluations.messages:
+        failed = sorted(evaluations.messages)
+        variables[schema.FAILED_POINT] = (
+            (schema.FAILURE,),
+            np.array(failed),
+            {"units": "1", "long_name": "point that failed"},
+        )
+        variables[schema.FAILURE_MESSAGE] = (
+            (schema.FAILURE,),
+            np.array([evaluations.messages[i] for i in failed]),
+            {"units": "1", "long_name": "what went wrong there"},
+        )
+    return xr.Dataset(variables, {**labels.output, **labels.input_columns})
+
+
+def _verdict(
+    outputs: Sequence[OutputIndices], labels: _Labels, evaluations: Evaluations, n_rows: int, n_rows_used: int
+) -> tuple[str, str]:
+    remarks = []
+    if n_rows_used < n_rows:
+        remarks.append(
+            f"{n_rows - n_rows_used} of {n_rows} rows left out because {evaluations.n_failed} evaluations failed; the "
+            "indices describe the inputs where the model answers"
+        )
+    widest = max(
+        (
+            float(np.nanmax(one.estimates[kind][3] - one.estimates[kind][2])) / 2
+            for one in outputs
+            for kind in (FIRST, TOTAL)
+            if kind in one.estimates and not one.constant
+        ),
+        default=0.0,
+    )
+    if widest > _WIDE:
+        remarks.append(f"intervals reach {widest:.2g} to each side; raise the budget before ranking inputs")
+    constant = [label for label, one in zip(labels.output_labels, outputs, strict=True) if one.constant]
+    if constant:
+        remarks.append(f"no variance in {', '.join(constant)}: indices undefined")
+    fail = widest > 0.5 or n_rows_used < n_rows / 2
+    verdict = "fail" if fail else "warn" if remarks else "ok"
+    return verdict, "; ".join(remarks) or "intervals are short and every evaluation succeeded"
+
+
+def stored_evaluations(result: xr.DataTree, problem: ForwardModel) -> Evaluations:
+    """The evaluations kept in a result.
+
+    Raises:
+        InputError: If the problem has other inputs or outputs.
+        StoreError: If the result has no evaluations.
+    """
+    if schema.EVALUATIONS not in result.children:
+        raise StoreError("the result has no group `evaluations`; pass a result of sobol_indices.")
+    kept = result[schema.EVALUATIONS].to_dataset()
+    for what, mine, theirs in (
+        ("inputs", problem.inputs.names, kept[schema.INPUT].values),
+        ("outputs", problem.outputs.labels, kept[schema.OUTPUT].values),
+    ):
+        if list(mine) != [str(name) for name in theirs]:
+            raise InputError(
+                f"the result has the {what} {', '.join(map(str, theirs))} but {problem.name} has {', '.join(mine)}; "
+                "pass the problem that the result is of."
+            )
+    messages = {}
+    if schema.FAILED_POINT in kept:
+        pairs_ = zip(kept[schema.FAILED_POINT].values, kept[schema.FAILURE_MESSAGE].values, strict=True)
+        messages = {int(point): str(text) for point, text in pairs_}
+    return Evaluations(
+        points=kept[schema.INPUT_VALUE].values,
+        values=kept[schema.OUTPUT_VALUE].values,
+        status=kept[schema.STATUS].values,
+        messages=messages,
+        n_run=0,
+        n_reused=kept.sizes[schema.POINT],
+    )
+
+
+def to_dataframe(result: xr.DataTree) -> pd.DataFrame:
+    """First-order and total indices with their intervals, one row an output and input (or group)."""
+    estimates = result[schema.ESTIMATES].to_dataset()
+    factor = schema.GROUP if schema.GROUP in estimates.dims else schema.INPUT
+    columns = {}
+    for short, variable in (("first", schema.SOBOL_FIRST), ("total", schema.SOBOL_TOTAL)):
+        if variable in estimates:
+            columns[short] = estimates[variable].to_series()
+            columns[f"{short} lower"] = estimates[schema.lower(variable)].to_series()
+            columns[f"{short} upper"] = estimates[schema.upper(variable)].to_series()
+    frame = pd.DataFrame(columns)
+    frame.index = frame.index.set_names([schema.OUTPUT, factor])
+    return frame
+
+
+def to_salib(result: xr.DataTree, output: str | None = None) -> Any:
+    """Indices as the object that `SALib.analyze.sobol.analyze` returns: a dict with `to_df()` and `plot()`.
+
+    Args:
+        result: With first-order and total indices; with second-order ones, S2 is there too.
+        output: Which output; may be left out where there is one.
+
+    Returns:
+        S1, S1_conf, ST, ST_conf and S2, S2_conf if present; `_conf` is the half width of the interval.
+
+    Raises:
+        InputError: If the output is unknown, or must be named, or an order is missing.
+    """
+    from SALib.analyze import sobol
+    from SALib.util import ResultDict
+
+    estimates = result[schema.ESTIMATES].to_dataset()
+    known = [str(label) for label in estimates[schema.OUTPUT].values]
+    if output is None and len(known) > 1:
+        raise InputError(f"the result has the outputs {', '.join(known)}; name one, to_salib(result, output=...).")
+    if output is not None and output not in known:
+        raise InputError(f"the result has no output {output!r}; it has {', '.join(known)}.")
+    one = estimates.sel({schema.OUTPUT: output or known[0]})
+    missing = [name for name in (schema.SOBOL_FIRST, schema.SOBOL_TOTAL) if name not in one]
+    if missing:
+        raise InputError(f"the result has no {' and '.join(missing)}, which SALib's dict holds; ask for both orders.")
+    indices = ResultDict()
+    for short, variable in (("S1", schema.SOBOL_FIRST), ("ST", schema.SOBOL_TOTAL), ("S2", schema.SOBOL_SECOND)):
+        if variable not in one:
+            continue
+        half = (one[schema.upper(variable)] - one[schema.lower(variable)]).values / 2
+        values = one[variable].values
+        if short == "S2":  # SALib fills the upper triangle only
+            lower_triangle = np.tril_indices(len(values))
+            values, half = values.copy(), half.copy()
+            values[lower_triangle] = half[lower_triangle] = np.nan
+        indices[short], indices[f"{short}_conf"] = values, half
+    factor = schema.GROUP if schema.GROUP in one.dims else schema.INPUT
+    names = [str(name) for name in one[factor].values]
+    # SALib attaches both to the instance, and its own methods look for them there.
+    vars(indices).update(problem={"num_vars": len(names), "names": names}, to_df=MethodType(sobol.to_df, indices))
+    return indices

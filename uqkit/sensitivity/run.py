@@ -1,0 +1,360 @@
+"""The shell of the workflow: checks what was asked, runs the model, assembles the result."""
+
+import dataclasses
+import json
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import xarray as xr
+from jaxtyping import Bool, Float, Key
+
+from uqkit._typing import PRNGKey
+from uqkit.errors import EvaluationError, InputError, StoreError, UqkitWarning
+from uqkit.evaluate import Evaluations, FailurePolicy, evaluate
+from uqkit.inputs import MonteCarlo, ScrambledSobol, check_groups
+from uqkit.keys import as_key, key_label
+from uqkit.problems import ForwardModel
+from uqkit.results import schema
+from uqkit.sensitivity import estimators, intervals
+from uqkit.sensitivity.pick_freeze import (
+    FIRST,
+    ORDERS,
+    SECOND,
+    TOTAL,
+    Layout,
+    PickFreeze,
+    factor_columns,
+    index_statistic,
+)
+from uqkit.sensitivity.result import Convergence, OutputIndices, assemble, stored_evaluations
+
+__all__ = ["PickFreezeSample", "restore", "sobol_indices"]
+
+PROBABILITY = 0.95
+N_DRAWS = 1_000
+# Rows of the smallest part of a design that the convergence is shown for.
+_FEWEST_ROWS_SHOWN = 32
+
+
+def sobol_indices(
+    problem: ForwardModel,
+    *,
+    method: PickFreeze | None = None,
+    budget: int,
+    key: PRNGKey,
+    order: Sequence[str] = (FIRST, TOTAL),
+    groups: Mapping[str, Sequence[str]] | None = None,
+    failures: FailurePolicy | None = None,
+    store: str | Path | None = None,
+    progress: bool | None = None,
+) -> xr.DataTree:
+    """Sobol' indices of a model's inputs, with 95% intervals.
+
+    Args:
+        problem: The model and its uncertain inputs.
+        method: Estimators, design and interval; `PickFreeze()` by default.
+        budget: Most model evaluations to spend. A row of the design costs `2 + n_inputs` of them, `2 + 2 n_inputs`
+            with second order; whole rows are run, a power of two for a Sobol' design, and the rest is reported.
+        key: A JAX key or an int; the same key gives the same numbers.
+        order: Which indices: "first", "total", "second".
+        groups: Group -> its inputs, to be taken together; an input that no group names stands alone. By default the
+            groups of the inputs, if they have any.
+        failures: What to do about points where the model fails; by default up to a tenth are left out, row-wise.
+        store: A SQLite file that keeps every finished evaluation; the same call with it resumes a stopped run.
+        progress: Whether to show progress on stderr; None shows it only on a terminal.
+
+    Returns:
+        A tree with `estimates` (sobol_first, sobol_total, sobol_second, output_mean, output_variance, each with _se,
+        _lower and _upper), `posterior` (draws of the indices, as wide as the intervals), `convergence`, `diagnostics`
+        with a verdict, and `evaluations`.
+
+    Raises:
+        InputError: If an argument cannot be used; before any evaluation.
+        EvaluationError: If the model fails at too many points; the finished ones are its `evaluations`.
+        StoreError: If the store cannot be used.
+
+    Reference:
+        Sobol' (2001), Mathematics and Computers in Simulation 55; Saltelli et al. (2010), Computer Physics
+        Communications 181.
+    """
+    started = time.perf_counter()
+    if not isinstance(problem, ForwardModel):
+        raise InputError(f"the problem is a {type(problem).__name__}; pass a uqkit.ForwardModel, or uqkit.load(name).")
+    method = PickFreeze() if method is None else method
+    if not isinstance(method, PickFreeze):
+        raise InputError(f"`method` is {method!r}; pass PickFreeze(...).")
+    order = _checked_order(order)
+    complete = check_groups(groups, problem.inputs.names) if groups else problem.inputs.groups
+    sampling_key, analysis_key = jax.random.split(as_key(key))
+    layout = _layout(problem, method, order, complete, budget)
+    n_inputs = len(problem.inputs)
+    unit = method.design.unit_points(layout.n_rows, 2 * n_inputs, key=sampling_key)
+    points = layout.points(problem.inputs.from_unit(unit[:, :n_inputs]), problem.inputs.from_unit(unit[:, n_inputs:]))
+    evaluations = evaluate(problem, points, failures=failures, store=store, progress=progress)
+    sample = PickFreezeSample(
+        problem=problem,
+        method=method,
+        order=order,
+        groups=complete,
+        layout=layout,
+        evaluations=evaluations,
+        budget=int(budget),
+        key_text=key_label(as_key(key)),
+    )
+    return sample._analyse(method, order, analysis_key, started)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class PickFreezeSample:
+    """Evaluations on a pick-freeze design, to be analysed again without running the model.
+
+    Attributes:
+        problem: The model.
+        method: How the design was made and analysed.
+        order: The orders first asked for.
+        groups: Group -> inputs that were frozen together, or None.
+        layout: The order of the points.
+        evaluations: The rows.
+        budget: Evaluations that were allowed.
+        key_text: Label of the key of the run.
+    """
+
+    problem: ForwardModel
+    method: PickFreeze
+    order: tuple[str, ...]
+    groups: dict[str, tuple[str, ...]] | None
+    layout: Layout
+    evaluations: Evaluations
+    budget: int
+    key_text: str
+
+    def indices(
+        self, *, method: PickFreeze | None = None, order: Sequence[str] | None = None, key: PRNGKey
+    ) -> xr.DataTree:
+        """Indices from these evaluations by other estimators, intervals, or orders.
+
+        Args:
+            method: Estimators and interval; those of the run by default. Its design must be the run's.
+            order: Which indices; those of the run by default.
+            key: For the draws.
+
+        Raises:
+            InputError: If the design differs, or points that the indices need were not evaluated.
+        """
+        started = time.perf_counter()
+        method = self.method if method is None else method
+        order = self.order if order is None else _checked_order(order)
+        if method.design != self.method.design:
+            raise InputError(
+                f"`method.design` is {method.design!r} but the evaluations are on {self.method.design!r}; pass that."
+            )
+        if _needs_ba(method, order) and not self.layout.with_ba:
+            raise InputError(
+                "second-order indices and Azzini() need the points BA_i, which this run did not evaluate; "
+                "call sobol_indices with order=('first', 'total', 'second')."
+            )
+        return self._analyse(method, order, as_key(key), started)
+
+    def _analyse(
+        self, method: PickFreeze, order: tuple[str, ...], key: Key[jax.Array, ""], started: float
+    ) -> xr.DataTree:
+        used = self.evaluations.ok.reshape(self.layout.n_rows, -1).all(axis=1)
+        if used.sum() < 2:
+            raise EvaluationError(
+                f"{int(used.sum())} of {self.layout.n_rows} rows have no failed point and two are needed; "
+                f"first failure: {next(iter(self.evaluations.messages.values()), '')}. Raise the budget or mend the "
+                "model.",
+                self.evaluations,
+            )
+        labels = self.problem.outputs.labels
+        outputs: list[OutputIndices] = []
+        convergence: list[list[OutputIndices]] = []
+        shown = self._rows_shown()
+        for column in range(len(labels)):
+            values = self.evaluations.values[:, column]
+            outputs.append(self._assess(values, used, self.layout, method, order, N_DRAWS, key))
+            convergence.append(
+                [
+                    self._assess(values[: n * self.layout.points_per_row], used[:n], layout, method, order, 0, key)
+                    for n in shown
+                    for layout in [dataclasses.replace(self.layout, n_rows=n)]
+                ]
+            )
+        constant = [label for label, one in zip(labels, outputs, strict=True) if one.constant]
+        if len(constant) == len(labels):
+            raise EvaluationError(
+                f"{self.problem.name} gave the same {', '.join(labels)} at every point, so there is no variance to "
+                "share out; check that the model uses its inputs.",
+                self.evaluations,
+            )
+        if constant:
+            warnings.warn(
+                f"output {', '.join(constant)} is the same at every point; its indices are undefined and given as NaN.",
+                UqkitWarning,
+                stacklevel=3,
+            )
+        return assemble(
+            outputs,
+            Convergence([n * self.layout.points_per_row for n in shown], convergence),
+            problem=self.problem,
+            factors=self.factors,
+            grouped=self.groups is not None,
+            evaluations=self.evaluations,
+            n_rows=self.layout.n_rows,
+            n_rows_used=int(used.sum()),
+            budget=self.budget,
+            probability=PROBABILITY,
+            method=self._method_record(method, order),
+            key_text=self.key_text,
+            wall_time=time.perf_counter() - started,
+        )
+
+    @property
+    def factors(self) -> tuple[str, ...]:
+        """Names of what the indices are of: groups, or inputs."""
+        return tuple(self.groups) if self.groups else self.problem.inputs.names
+
+    def _rows_shown(self) -> list[int]:
+        halvings = [self.layout.n_rows >> k for k in range(self.layout.n_rows.bit_length())]
+        return sorted(n for n in halvings if n >= min(_FEWEST_ROWS_SHOWN, self.layout.n_rows))
+
+    def _assess(
+        self,
+        values: Float[np.ndarray, " point"],
+        used: Bool[np.ndarray, " row"],
+        layout: Layout,
+        method: PickFreeze,
+        order: tuple[str, ...],
+        n_draws: int,
+        key: Key[jax.Array, ""],
+    ) -> OutputIndices:
+        kept = values.reshape(layout.n_rows, -1)[used]
+        # Indices do not depend on place and scale; standardised values keep squares from cancelling or overflowing.
+        centre, scale = (kept.mean(), kept.std()) if len(kept) >= 2 else (0.0, 0.0)
+        if not scale > 8 * np.finfo(float).eps * np.abs(kept).max(initial=0.0):
+            return OutputIndices.undefined(float(centre), layout, order, n_draws)
+        statistic, where = index_statistic((values - centre) / scale, used, layout, method, order)
+        assessment = method.assessed_by.assess(statistic, PROBABILITY, n_draws, key=key)
+        return OutputIndices.of(statistic, assessment, where, float(centre), float(scale))
+
+    def _method_record(self, method: PickFreeze, order: tuple[str, ...]) -> dict[str, Any]:
+        return {
+            **_as_record(method),
+            "assessed_by": _as_record(method.assessed_by),
+            "order": list(order),
+            "groups": {name: list(members) for name, members in self.groups.items()} if self.groups else None,
+            "n_rows": self.layout.n_rows,
+            "with_ba": self.layout.with_ba,
+            "budget": self.budget,
+            "takes": self.problem.takes,
+        }
+
+
+def restore(result: xr.DataTree, problem: ForwardModel) -> PickFreezeSample:
+    """Evaluations of an earlier result, to be analysed again by other estimators without running the model.
+
+    Args:
+        result: What `sobol_indices` returned, or `uqkit.results.load` read.
+        problem: The model it was of.
+
+    Raises:
+        InputError: If the problem has other inputs or outputs than the result.
+        StoreError: If the result is no result of `sobol_indices`.
+    """
+    if result.attrs.get(schema.WORKFLOW) != "sensitivity":
+        raise StoreError(
+            f"the result is of the workflow {result.attrs.get(schema.WORKFLOW)!r}; pass one of sobol_indices."
+        )
+    record = json.loads(result.attrs[schema.METHOD])
+    evaluations = stored_evaluations(result, problem)
+    groups = {name: tuple(members) for name, members in record["groups"].items()} if record["groups"] else None
+    return PickFreezeSample(
+        problem=problem,
+        method=_from_record(record),
+        order=tuple(record["order"]),
+        groups=groups,
+        layout=Layout(
+            n_rows=record["n_rows"], blocks=factor_columns(problem.inputs, groups), with_ba=record["with_ba"]
+        ),
+        evaluations=evaluations,
+        budget=record["budget"],
+        key_text=result.attrs[schema.KEY],
+    )
+
+
+def _checked_order(order: Sequence[str]) -> tuple[str, ...]:
+    wanted = (order,) if isinstance(order, str) else tuple(order)
+    unknown = [entry for entry in wanted if entry not in ORDERS]
+    if unknown or not wanted:
+        raise InputError(f"`order` is {order!r}; pass some of {', '.join(ORDERS)}, as in order=('first', 'total').")
+    return tuple(kind for kind in ORDERS if kind in wanted)
+
+
+def _needs_ba(method: PickFreeze, order: tuple[str, ...]) -> bool:
+    used = [method.first] * (FIRST in order or SECOND in order) + [method.total] * (TOTAL in order)
+    return SECOND in order or any(estimator.needs_ba for estimator in used)
+
+
+def _layout(
+    problem: ForwardModel,
+    method: PickFreeze,
+    order: tuple[str, ...],
+    groups: dict[str, tuple[str, ...]] | None,
+    budget: int,
+) -> Layout:
+    blocks = factor_columns(problem.inputs, groups)
+    if SECOND in order and len(blocks) < 2:
+        raise InputError(f"second-order indices need two inputs or groups, {problem.name} has {len(blocks)}.")
+    if isinstance(budget, bool) or not isinstance(budget, (int, float, np.number)) or budget != int(budget):
+        raise InputError(f"`budget` is {budget!r}; pass the number of model evaluations to spend, a whole number.")
+    if budget <= 0:
+        raise InputError(f"`budget` is {budget}; pass the number of model evaluations to spend, above zero.")
+    one_row = Layout(n_rows=1, blocks=blocks, with_ba=_needs_ba(method, order))
+    n_rows = method.design.usable_rows(int(budget) // one_row.points_per_row)
+    if n_rows < 2:
+        raise InputError(
+            f"`budget` is {int(budget)}, but one row of this design costs {one_row.points_per_row} evaluations "
+            f"({len(blocks)} {'groups' if groups else 'inputs'}, order {', '.join(order)}) and two rows are the least; "
+            f"raise the budget to at least {2 * one_row.points_per_row}, or group the inputs."
+        )
+    return dataclasses.replace(one_row, n_rows=n_rows)
+
+
+def _as_record(setting: Any) -> Any:
+    """A settings object as JSON types: its class's name and its fields."""
+    if not dataclasses.is_dataclass(setting):
+        return setting
+    fields = {field.name: _as_record(getattr(setting, field.name)) for field in dataclasses.fields(setting)}
+    return {"type": type(setting).__name__, **fields}
+
+
+def _from_record(record: dict[str, Any]) -> PickFreeze:
+    known = {
+        cls.__name__: cls
+        for cls in (
+            estimators.Azzini,
+            estimators.Janon,
+            estimators.Jansen,
+            estimators.Martinez,
+            estimators.Saltelli2010,
+            intervals.BayesianBootstrap,
+            intervals.InfluenceFunction,
+            intervals.SubNets,
+            MonteCarlo,
+            ScrambledSobol,
+        )
+    }
+
+    def made(part: dict[str, Any] | None) -> Any:
+        if part is None:
+            return None
+        if part["type"] not in known:
+            raise StoreError(f"the result was made with {part['type']!r}, which this uqkit does not know.")
+        return known[part["type"]](**{name: value for name, value in part.items() if name != "type"})
+
+    return PickFreeze(**{name: made(record[name]) for name in ("first", "total", "design", "interval")})

@@ -28,13 +28,13 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="No table and no progress."
 
 
 def main() -> None:
-    """Entry point: what a user can put right ends in one sentence and exit code 2."""
-    with _plain_errors():
-        app()
+    """Entry point of the command `uqkit`."""
+    app()
 
 
 @contextmanager
 def _plain_errors() -> Iterator[None]:
+    """What a user can put right ends in one sentence and exit code 2, a stop on Ctrl-C in what is finished."""
     try:
         yield
     except RunInterrupted as stop:
@@ -46,6 +46,7 @@ def _plain_errors() -> Iterator[None]:
 
 
 @app.command()
+@_plain_errors()
 def models() -> None:
     """List the catalogue of ready-made models."""
     from uqkit.problems import catalogue
@@ -57,6 +58,7 @@ def models() -> None:
 
 
 @app.command()
+@_plain_errors()
 def sensitivity(
     model: Annotated[str, typer.Argument(help="Catalogue name, file.py that defines `problem`, or module:attribute.")],
     budget: Annotated[int, typer.Option(help="Most model evaluations to spend.")] = 10_240,
@@ -121,6 +123,7 @@ def _sensitivity(arguments: dict[str, Any], store: Path | None) -> None:
 
 
 @app.command()
+@_plain_errors()
 def resume(store: Annotated[Path, typer.Argument(help="The store of a command that was stopped.")]) -> None:
     """Go on with a stopped command from its store; finished evaluations are not run again."""
     from uqkit.errors import StoreError
@@ -138,6 +141,7 @@ def resume(store: Annotated[Path, typer.Argument(help="The store of a command th
 
 
 @app.command()
+@_plain_errors()
 def show(
     result: Annotated[Path, typer.Argument(help="A saved result.")],
     plot: Annotated[Path | None, typer.Option(help="Picture file.")] = None,
@@ -154,6 +158,7 @@ def show(
 
 
 @app.command()
+@_plain_errors()
 def info() -> None:
     """Print versions and devices, for a bug report."""
     import platform
@@ -241,7 +246,7 @@ def _print(result: "xr.DataTree") -> None:
         f"{attributes[schema.WALL_TIME]:.2g} s"
     )
     table = to_dataframe(result)
-    typer.echo(table.to_string(float_format=lambda value: f"{value:.4f}"))
+    typer.echo(table.to_string(max_rows=60, float_format=lambda value: f"{value:z.4f}"))
     kind = result[schema.ESTIMATES].to_dataset()[schema.lower(schema.OUTPUT_MEAN)].attrs
     typer.echo(f"lower, upper: {kind[schema.PROBABILITY]:.0%} interval, {kind[schema.INTERVAL_KIND]}")
     unused = int(diagnostics[schema.BUDGET_UNUSED])

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -74,7 +74,7 @@ class Journal:
             self._connection.close()
             raise StoreError(f"store {str(path)!r} cannot be used: {error}; use another path.") from error
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Journal":
         """The journal itself."""
         return self
 

@@ -1,7 +1,7 @@
 """Where in the unit cube a model is run: designs of points, each a recipe that a key turns into numbers."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -13,6 +13,7 @@ from uqkit.keys import as_key, numpy_generator
 __all__ = ["Design", "MonteCarlo", "ScrambledSobol"]
 
 
+@runtime_checkable
 class Design(Protocol):
     """A recipe for points in the open unit cube."""
 

@@ -60,13 +60,13 @@ def as_marginal(name: str, distribution: object) -> Marginal:
         return _from_scipy(name, distribution, distribution)
     if isinstance(distribution, rv_frozen):
         raise InputError(_no_density(name, distribution.dist.name))
+    if isinstance(distribution, (type, stats.rv_continuous)):
+        kind = distribution.__name__ if isinstance(distribution, type) else distribution.name or "it"
+        raise InputError(
+            f"input {name!r}: {kind} is a family of distributions; call it with its parameters, as in {kind}(...)."
+        )
     if all(hasattr(distribution, method) for method in ("icdf", "cdf", "logpdf", "support")):
         return _from_new_scipy(name, distribution)
-    if isinstance(distribution, type):
-        raise InputError(
-            f"input {name!r}: {distribution.__name__} is a class; "
-            f"call it with its parameters, as in {distribution.__name__}(...)."
-        )
     raise InputError(
         f"input {name!r}: expected a NumPyro or SciPy distribution, got {distribution!r} "
         f"({type(distribution).__name__}); a fixed value belongs inside the model."
@@ -103,6 +103,10 @@ def _from_new_scipy(name: str, distribution: Any) -> Marginal:
         )
     if isinstance(distribution, stats._distribution_infrastructure.DiscreteDistribution):
         raise InputError(_no_density(name, str(distribution)))
+    if np.isnan(support).any():
+        raise InputError(
+            f"input {name!r}: {distribution} is not a distribution; check the signs and the order of its parameters."
+        )
     return Marginal(
         distribution=distribution,
         quantile=distribution.icdf,
@@ -184,8 +188,7 @@ def _through_numpyro(name: str, distribution: Any) -> Marginal:
     quantile, cdf = in_double(distribution.icdf), in_double(distribution.cdf)
     # Whether a distribution has a quantile function is known only by asking it for one.
     try:
-        lower, median, upper = quantile(np.array([0.0, 0.5, 1.0]))
-        there_and_back = float(cdf(np.array(median)))
+        there_and_back = float(cdf(quantile(np.array(0.5))))
     except (NotImplementedError, ImportError, AttributeError) as error:
         known = ", ".join(sorted(cls.__name__ for cls in _SCIPY_TWIN))
         raise InputError(
@@ -197,10 +200,19 @@ def _through_numpyro(name: str, distribution: Any) -> Marginal:
             f"input {name!r}: quantile and distribution function of {type(distribution).__name__} disagree "
             f"(cdf(icdf(0.5)) = {there_and_back:g}); pass the scipy.stats distribution of the same law."
         )
+    # Bounds from the constraint: NumPyro's quantiles at 0 and 1 are rounded where the support ends or is infinite.
+    lower = float(getattr(distribution.support, "lower_bound", -np.inf))
+    upper = float(getattr(distribution.support, "upper_bound", np.inf))
+
+    def log_density(values: jax.Array) -> jax.Array:
+        inside = (values >= lower) & (values <= upper)
+        # NumPyro warns of a value outside, and extends some densities beyond their support.
+        return jnp.where(inside, distribution.log_prob(jnp.where(inside, values, distribution.icdf(0.5))), -jnp.inf)
+
     return Marginal(
         distribution=distribution,
         quantile=quantile,
         cdf=cdf,
-        log_density=in_double(distribution.log_prob),
-        support=(float(lower), float(upper)),
+        log_density=in_double(log_density),
+        support=(lower, upper),
     )

@@ -52,7 +52,7 @@ def inputs_from_salib(problem: Mapping[str, Any]) -> Inputs:
         InputError: If lengths differ, a distribution is unknown, or its parameters make none.
     """
     names = list(problem["names"])
-    bounds = [list(row) for row in problem["bounds"]]
+    bounds = [[float(value) for value in row] for row in problem["bounds"]]
     kinds = list(problem.get("dists") or ["unif"] * len(names))
     groups = problem.get("groups")
     for label, entries in (("bounds", bounds), ("dists", kinds), *((("groups", list(groups)),) if groups else ())):
@@ -77,12 +77,11 @@ def _distribution(name: str, kind: str, bounds: Sequence[float]) -> Any:
         bounds = [0.0, *bounds]  # SALib's older form: the lower bound is 0
     if len(bounds) not in lengths:
         raise InputError(f"SALib problem: input {name!r}: {kind} takes {meaning}, got {list(bounds)}.")
-    values = [float(value) for value in bounds]
-    ordered = values[0] < values[1] if kind in {"unif", "logunif", "triang", "truncnorm"} else True
+    ordered = bounds[0] < bounds[1] if kind in {"unif", "logunif", "triang", "truncnorm"} else True
     with np.errstate(all="ignore"):
-        frozen = make(*values) if ordered else None
+        frozen = make(*bounds) if ordered else None
     if frozen is None or np.isnan(frozen.support()).any():
-        raise InputError(f"SALib problem: input {name!r}: {kind} takes {meaning}; {values} is not such a law.")
+        raise InputError(f"SALib problem: input {name!r}: {kind} takes {meaning}; {list(bounds)} is not such a law.")
     return frozen
 
 

@@ -5,6 +5,7 @@ import hashlib
 import pickle
 import sys
 import types
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,49 +23,77 @@ def uses_jax(function: Callable[..., Any]) -> bool:
 
     The function is read, never called: tracing a simulator to find out would run it once with a tracer for its input.
     """
-    return any(_package(part) in _JAX_PACKAGES for part in _parts(function))
+    # The type as well: what `jax.jit` returns carries the module of the function it wraps.
+    return any(not _JAX_PACKAGES.isdisjoint({_package(part), _package(type(part))}) for part, _ in _parts(function))
 
 
 def function_version(function: Callable[..., Any]) -> str | None:
     """Version of a function: a hash of its code, defaults, closure, and the globals that it names.
 
-    Functions of the same package and of the user's own modules count in full, installed packages by name only.
+    Functions, classes and objects of the same package and of the user's own modules count in full, installed packages
+    by name only.
 
     Returns:
         Hexadecimal text; None if something it holds cannot be hashed reproducibly.
     """
     digest = hashlib.sha256()
     try:
-        for part in _parts(function):
-            digest.update(_content(part))
+        for part, number in _parts(function):
+            digest.update(_framed([str(number).encode(), _content(part, opened=number is not None)]))
     except (pickle.PicklingError, TypeError, AttributeError):
         return None
     return digest.hexdigest()[:16]
 
 
 def _package(part: object) -> str:
+    return _module(part).partition(".")[0]
+
+
+def _module(part: object) -> str:
     if isinstance(part, types.ModuleType):
-        return part.__name__.partition(".")[0]
-    module = getattr(part, "__module__", None) or type(part).__module__
-    return module.partition(".")[0]
+        return part.__name__
+    module = getattr(part, "__module__", None)
+    return module if isinstance(module, str) else type(part).__module__
 
 
-def _parts(function: object) -> Iterator[object]:
-    """A function's own code, then all it refers to, each once; callables are opened if they are the user's."""
+def _parts(function: object) -> Iterator[tuple[object, int | None]]:
+    """A function, then all it refers to, breadth first, as often as it is referred to.
+
+    What is the user's is opened once; with it comes the number of its opening, so that two of one name differ.
+    """
     home = _package(_opened(function))
-    queue, seen = [function], set()
+    queue, numbers, kept = deque([function]), {}, []
     while queue:
-        part = queue.pop(0)
-        if id(part) in seen:
-            continue
-        seen.add(id(part))
-        yield part
-        if callable(part) and (part is function or _package(_opened(part)) == home or _is_wrapper(part)):
+        part = queue.popleft()
+        new = id(part) not in numbers
+        if new and (part is function or _is_open(part, home)):
+            numbers[id(part)] = len(numbers)
+            kept.append(part)  # alive, so that its id stays its own
+        yield part, numbers.get(id(part))
+        if new and id(part) in numbers:
             queue.extend(_referred(part))
 
 
-def _is_wrapper(part: object) -> bool:
-    return isinstance(part, (functools.partial, types.MethodType)) or hasattr(part, "__wrapped__")
+def _is_open(part: object, home: str) -> bool:
+    """Whether a part is described by what it holds: containers, wrappers, and what the user wrote."""
+    if isinstance(part, (tuple, list, dict, functools.partial, types.MethodType)) or hasattr(part, "__wrapped__"):
+        return True
+    if isinstance(part, (types.ModuleType, np.ndarray, jax.Array)):
+        return False
+    if _module(part) == "builtins":
+        return isinstance(part, types.FunctionType)
+    return _package(part) == home or _is_own_module(sys.modules.get(_module(part)))
+
+
+def _is_own_module(module: types.ModuleType | None) -> bool:
+    """Whether a module is the user's: not installed, and not of uqkit."""
+    if module is None or module.__name__ == "__main__":
+        return module is not None
+    file = getattr(module, "__file__", None)
+    if file is None or not file.endswith(".py") or _package(module) == "uqkit":
+        return False
+    path = Path(file).resolve()
+    return not any(path.is_relative_to(Path(prefix).resolve()) for prefix in (sys.prefix, sys.base_prefix))
 
 
 def _opened(part: Any) -> Any:
@@ -80,27 +109,59 @@ def _opened(part: Any) -> Any:
 
 
 def _referred(part: Any) -> list[object]:
+    if isinstance(part, (tuple, list)):
+        return list(part)
+    if isinstance(part, dict):
+        return [entry for item in part.items() for entry in item]
     if isinstance(part, functools.partial):
-        return [part.func, *part.args, *part.keywords.values()]
+        return [part.func, part.args, part.keywords]
     if isinstance(part, types.MethodType):
-        return [part.__func__, *vars(part.__self__).values()] if hasattr(part.__self__, "__dict__") else [part.__func__]
-    if hasattr(part, "__wrapped__"):
-        return [part.__wrapped__]
+        return [part.__func__, part.__self__]
     if isinstance(part, types.FunctionType):
         cells = [cell.cell_contents for cell in part.__closure__ or () if cell != types.CellType()]
-        names = sorted(_names(part.__code__))
+        names = [name for name in sorted(_names(part.__code__)) if name in part.__globals__]
+        # A decorator's own code counts beside the function that it wraps.
+        wrapped = [part.__wrapped__] if hasattr(part, "__wrapped__") else []
         return [
             part.__code__,
-            *(part.__defaults__ or ()),
-            *(part.__kwdefaults__ or {}).values(),
+            part.__defaults__,
+            part.__kwdefaults__,
+            *wrapped,
             *cells,
-            *(part.__globals__[name] for name in names if name in part.__globals__),
+            *names,
+            *(part.__globals__[name] for name in names),
         ]
+    if hasattr(part, "__wrapped__"):
+        return [part.__wrapped__]
     if isinstance(part, type):
-        return []
-    call = vars(type(part)).get("__call__")
-    state = vars(part).values() if hasattr(part, "__dict__") else ()
-    return [call, *state] if isinstance(call, types.FunctionType) else []
+        return [*part.__bases__, *_class_entries(part)]
+    return [type(part), *_state(part)]
+
+
+def _class_entries(kind: type) -> list[object]:
+    """Methods and constants of a class, with their names."""
+    entries: list[object] = []
+    for name, value in vars(kind).items():
+        if isinstance(value, (staticmethod, classmethod)):
+            entries += [name, value.__func__]
+        elif isinstance(value, property):
+            entries += [name, value.fget]
+        elif isinstance(value, types.FunctionType) or not (
+            name.startswith("__") or isinstance(value, (types.MemberDescriptorType, types.GetSetDescriptorType))
+        ):
+            entries += [name, value]
+    return entries
+
+
+def _state(part: object) -> list[object]:
+    slots = [
+        name
+        for kind in type(part).__mro__
+        for name in np.atleast_1d(vars(kind).get("__slots__", ())).tolist()
+        if hasattr(part, name)
+    ]
+    named = {name: getattr(part, name) for name in slots} | getattr(part, "__dict__", {})
+    return [entry for item in named.items() for entry in item]
 
 
 def _names(code: types.CodeType) -> set[str]:
@@ -108,35 +169,36 @@ def _names(code: types.CodeType) -> set[str]:
     return set(code.co_names).union(*(_names(inner) for inner in nested))
 
 
-def _content(part: Any) -> bytes:
+def _framed(contents: list[bytes]) -> bytes:
+    """Contents behind their lengths: 1 and 23 are not 12 and 3."""
+    return b"".join(len(content).to_bytes(8, "little") + content for content in contents)
+
+
+def _content(part: Any, *, opened: bool = False) -> bytes:
+    """What is hashed of a part; of an opened one its kind and name, for what it holds comes as parts of its own."""
     if isinstance(part, types.CodeType):
-        constants = b"".join(_content(c) for c in part.co_consts)
-        return part.co_code + repr((part.co_names, part.co_varnames)).encode() + constants
+        signature = (part.co_argcount, part.co_posonlyargcount, part.co_kwonlyargcount, part.co_flags)
+        names = (part.co_names, part.co_varnames, part.co_freevars, part.co_cellvars)
+        return _framed(
+            [part.co_code, part.co_exceptiontable, repr((signature, names)).encode(), *map(_content, part.co_consts)]
+        )
     if isinstance(part, types.ModuleType):
-        return part.__name__.encode() + _own_source(part)
-    if isinstance(part, (np.ndarray, jax.Array)):
+        return part.__name__.encode() + (Path(str(part.__file__)).read_bytes() if _is_own_module(part) else b"")
+    if isinstance(part, (np.ndarray, jax.Array)) and part.dtype != object:
         array = np.asarray(part)
         return f"{array.dtype}{array.shape}".encode() + array.tobytes()
-    if isinstance(part, type) or callable(part):
-        # What a callable holds comes as parts of its own; an installed one is known by its name.
-        opened = _opened(part)
-        return getattr(opened, "__qualname__", type(opened).__qualname__).encode()
+    if isinstance(part, (tuple, list, dict)):
+        if opened:
+            return f"{type(part).__name__} of {len(part)}".encode()
+        return _framed([type(part).__name__.encode(), *map(_content, part)])  # a constant of a code object
+    if opened:
+        return getattr(_opened(part), "__qualname__", type(part).__qualname__).encode()
+    if isinstance(part, (type, types.FunctionType, types.BuiltinFunctionType, np.ufunc)) or hasattr(
+        part, "__qualname__"
+    ):
+        return f"{_module(part)}.{getattr(part, '__qualname__', part.__name__)}".encode()
     if isinstance(part, (set, frozenset)):
-        return b"".join(sorted(_content(item) for item in part))
-    if isinstance(part, (tuple, list)):
-        return b"(" + b",".join(_content(item) for item in part) + b")"
-    if isinstance(part, dict):
-        return b"{" + b",".join(_content(key) + b":" + _content(value) for key, value in part.items()) + b"}"
+        return _framed(sorted(_content(item) for item in part))
     if part is None or part is ... or isinstance(part, (bool, int, float, complex, str, bytes)):
         return repr(part).encode()
     return pickle.dumps(part, protocol=4)
-
-
-def _own_source(module: types.ModuleType) -> bytes:
-    """Source of a module that is the user's own, not installed: its functions are called by attribute."""
-    file = getattr(module, "__file__", None)
-    if file is None or not file.endswith(".py"):
-        return b""
-    path = Path(file).resolve()
-    installed = any(path.is_relative_to(Path(prefix).resolve()) for prefix in (sys.prefix, sys.base_prefix))
-    return b"" if installed else path.read_bytes()

@@ -12,9 +12,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from uqkit.sensitivity.estimators import Azzini, Janon, Jansen, Martinez, Saltelli2010
+from uqkit.sensitivity.export import to_dataframe, to_salib
 from uqkit.sensitivity.intervals import BayesianBootstrap, InfluenceFunction, SubNets
 from uqkit.sensitivity.pick_freeze import PickFreeze
-from uqkit.sensitivity.result import to_dataframe, to_salib
 from uqkit.sensitivity.run import PickFreezeSample, restore, sobol_indices
 
 if TYPE_CHECKING:

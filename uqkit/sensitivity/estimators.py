@@ -10,7 +10,7 @@ leading axes and be complex: indices are resampled along the former and differen
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -46,6 +46,7 @@ class Rows:
     ba: Float[np.ndarray, "row input"] | None = None
 
 
+@runtime_checkable
 class Estimator(Protocol):
     """How one kind of index follows from the rows."""
 

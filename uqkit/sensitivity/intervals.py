@@ -1,7 +1,7 @@
 """Standard errors, intervals and draws of indices: three ways to see how far an estimate may be off."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -54,6 +54,7 @@ class Assessment:
     draws: Float[np.ndarray, "draw value"]
 
 
+@runtime_checkable
 class Interval(Protocol):
     """A way to assess the estimates of one design."""
 
@@ -79,7 +80,7 @@ class InfluenceFunction:
         n_rows = len(statistic.columns)
         influence = influence_rows(statistic.function, statistic.columns)
         error = influence.std(axis=0, ddof=1) / np.sqrt(n_rows)
-        lower, upper = _student_interval(value, error, n_rows - 1, probability)
+        lower, upper = _student_interval(value, error, float(n_rows - 1), probability)
         means = bootstrap_means(statistic.columns, n_draws, key=key)
         centre = statistic.columns.mean(axis=0)
         draws = value + linearised(statistic.function, centre, means - centre)

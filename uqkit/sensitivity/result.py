@@ -2,11 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import MethodType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 from jaxtyping import Float
 
@@ -17,7 +15,7 @@ from uqkit.results import Provenance, build, schema
 from uqkit.sensitivity.intervals import Assessment, Statistic
 from uqkit.sensitivity.pick_freeze import FIRST, MEAN, SECOND, TOTAL, VARIANCE, Layout, pairs
 
-__all__ = ["Convergence", "OutputIndices", "assemble", "stored_evaluations", "to_dataframe", "to_salib"]
+__all__ = ["Convergence", "OutputIndices", "assemble", "stored_evaluations"]
 
 _VARIABLE = {
     FIRST: (schema.SOBOL_FIRST, "first-order Sobol' index"),
@@ -42,7 +40,7 @@ class OutputIndices:
     @classmethod
     def of(
         cls, statistic: Statistic, assessment: Assessment, where: Mapping[str, slice], centre: float, scale: float
-    ) -> Self:
+    ) -> "OutputIndices":
         """Estimates in the output's own units, from those of the standardised output."""
         place = {MEAN: centre}
         stretch = {MEAN: scale, VARIANCE: scale**2}
@@ -55,7 +53,7 @@ class OutputIndices:
         return cls(estimates, draws)
 
     @classmethod
-    def undefined(cls, mean: float, layout: Layout, order: Sequence[str], n_draws: int) -> Self:
+    def undefined(cls, mean: float, layout: Layout, order: Sequence[str], n_draws: int) -> "OutputIndices":
         """An output without variance: its indices are 0/0."""
         n_factors = len(layout.blocks)
         length = {kind: len(pairs(n_factors)[0]) if kind == SECOND else n_factors for kind in order}
@@ -291,8 +289,8 @@ def _verdict(
     remarks = []
     if n_rows_used < n_rows:
         remarks.append(
-            f"{n_rows - n_rows_used} of {n_rows} rows left out because {evaluations.n_failed} evaluations failed; the "
-            "indices describe the inputs where the model answers"
+            f"{n_rows - n_rows_used} of {n_rows} rows left out because {evaluations.n_failed} evaluation"
+            f"{'s' * (evaluations.n_failed > 1)} failed; the indices describe the inputs where the model answers"
         )
     widest = max(
         (
@@ -344,62 +342,3 @@ def stored_evaluations(result: xr.DataTree, problem: ForwardModel) -> Evaluation
         n_run=0,
         n_reused=kept.sizes[schema.POINT],
     )
-
-
-def to_dataframe(result: xr.DataTree) -> pd.DataFrame:
-    """First-order and total indices with their intervals, one row an output and input (or group)."""
-    estimates = result[schema.ESTIMATES].to_dataset()
-    factor = schema.GROUP if schema.GROUP in estimates.dims else schema.INPUT
-    columns = {}
-    for short, variable in (("first", schema.SOBOL_FIRST), ("total", schema.SOBOL_TOTAL)):
-        if variable in estimates:
-            columns[short] = estimates[variable].to_series()
-            columns[f"{short} lower"] = estimates[schema.lower(variable)].to_series()
-            columns[f"{short} upper"] = estimates[schema.upper(variable)].to_series()
-    frame = pd.DataFrame(columns)
-    frame.index = frame.index.set_names([schema.OUTPUT, factor])
-    return frame
-
-
-def to_salib(result: xr.DataTree, output: str | None = None) -> Any:
-    """Indices as the object that `SALib.analyze.sobol.analyze` returns: a dict with `to_df()` and `plot()`.
-
-    Args:
-        result: With first-order and total indices; with second-order ones, S2 is there too.
-        output: Which output; may be left out where there is one.
-
-    Returns:
-        S1, S1_conf, ST, ST_conf and S2, S2_conf if present; `_conf` is the half width of the interval.
-
-    Raises:
-        InputError: If the output is unknown, or must be named, or an order is missing.
-    """
-    from SALib.analyze import sobol
-    from SALib.util import ResultDict
-
-    estimates = result[schema.ESTIMATES].to_dataset()
-    known = [str(label) for label in estimates[schema.OUTPUT].values]
-    if output is None and len(known) > 1:
-        raise InputError(f"the result has the outputs {', '.join(known)}; name one, to_salib(result, output=...).")
-    if output is not None and output not in known:
-        raise InputError(f"the result has no output {output!r}; it has {', '.join(known)}.")
-    one = estimates.sel({schema.OUTPUT: output or known[0]})
-    missing = [name for name in (schema.SOBOL_FIRST, schema.SOBOL_TOTAL) if name not in one]
-    if missing:
-        raise InputError(f"the result has no {' and '.join(missing)}, which SALib's dict holds; ask for both orders.")
-    indices = ResultDict()
-    for short, variable in (("S1", schema.SOBOL_FIRST), ("ST", schema.SOBOL_TOTAL), ("S2", schema.SOBOL_SECOND)):
-        if variable not in one:
-            continue
-        half = (one[schema.upper(variable)] - one[schema.lower(variable)]).values / 2
-        values = one[variable].values
-        if short == "S2":  # SALib fills the upper triangle only
-            lower_triangle = np.tril_indices(len(values))
-            values, half = values.copy(), half.copy()
-            values[lower_triangle] = half[lower_triangle] = np.nan
-        indices[short], indices[f"{short}_conf"] = values, half
-    factor = schema.GROUP if schema.GROUP in one.dims else schema.INPUT
-    names = [str(name) for name in one[factor].values]
-    # SALib attaches both to the instance, and its own methods look for them there.
-    vars(indices).update(problem={"num_vars": len(names), "names": names}, to_df=MethodType(sobol.to_df, indices))
-    return indices

@@ -91,7 +91,8 @@ def sobol_indices(
     order = _checked_order(order)
     complete = check_groups(groups, problem.inputs.names) if groups else problem.inputs.groups
     sampling_key, analysis_key = jax.random.split(as_key(key))
-    layout = _layout(problem, method, order, complete, budget)
+    allowed = _checked_budget(budget)
+    layout = _layout(problem, method, order, complete, allowed)
     n_inputs = len(problem.inputs)
     unit = method.design.unit_points(layout.n_rows, 2 * n_inputs, key=sampling_key)
     points = layout.points(problem.inputs.from_unit(unit[:, :n_inputs]), problem.inputs.from_unit(unit[:, n_inputs:]))
@@ -103,7 +104,7 @@ def sobol_indices(
         groups=complete,
         layout=layout,
         evaluations=evaluations,
-        budget=int(budget),
+        budget=allowed,
         key_text=key_label(as_key(key)),
     )
     return sample._analyse(method, order, analysis_key, started)
@@ -295,6 +296,14 @@ def _checked_order(order: Sequence[str]) -> tuple[str, ...]:
     return tuple(kind for kind in ORDERS if kind in wanted)
 
 
+def _checked_budget(budget: object) -> int:
+    if isinstance(budget, bool) or not isinstance(budget, (int, float, np.number)) or budget != int(budget):
+        raise InputError(f"`budget` is {budget!r}; pass the number of model evaluations to spend, a whole number.")
+    if budget <= 0:
+        raise InputError(f"`budget` is {budget}; pass the number of model evaluations to spend, above zero.")
+    return int(budget)
+
+
 def _needs_ba(method: PickFreeze, order: tuple[str, ...]) -> bool:
     used = [method.first] * (FIRST in order or SECOND in order) + [method.total] * (TOTAL in order)
     return SECOND in order or any(estimator.needs_ba for estimator in used)
@@ -310,15 +319,11 @@ def _layout(
     blocks = factor_columns(problem.inputs, groups)
     if SECOND in order and len(blocks) < 2:
         raise InputError(f"second-order indices need two inputs or groups, {problem.name} has {len(blocks)}.")
-    if isinstance(budget, bool) or not isinstance(budget, (int, float, np.number)) or budget != int(budget):
-        raise InputError(f"`budget` is {budget!r}; pass the number of model evaluations to spend, a whole number.")
-    if budget <= 0:
-        raise InputError(f"`budget` is {budget}; pass the number of model evaluations to spend, above zero.")
     one_row = Layout(n_rows=1, blocks=blocks, with_ba=_needs_ba(method, order))
-    n_rows = method.design.usable_rows(int(budget) // one_row.points_per_row)
+    n_rows = method.design.usable_rows(budget // one_row.points_per_row)
     if n_rows < 2:
         raise InputError(
-            f"`budget` is {int(budget)}, but one row of this design costs {one_row.points_per_row} evaluations "
+            f"`budget` is {budget}, but one row of this design costs {one_row.points_per_row} evaluations "
             f"({len(blocks)} {'groups' if groups else 'inputs'}, order {', '.join(order)}) and two rows are the least; "
             f"raise the budget to at least {2 * one_row.points_per_row}, or group the inputs."
         )

@@ -9,8 +9,10 @@ __all__ = ["net_standard_error"]
 
 # Below this a net has too few blocks to extrapolate from.
 _FEWEST_ROWS = 64
-# Spreads below these, of rows of order one, are rounding: such a column says nothing about the rate.
-_INERT_ROW, _INERT_BLOCK = 1e-24, 1e-28
+# A variance below this, of rows of order one, is rounding.
+_INERT = 1e-24
+# Powers of the number of rows by which variance falls: of independent rows, and of nets on smooth integrands.
+_SLOWEST, _FASTEST = 1.0, 3.0
 
 
 def net_standard_error(
@@ -23,7 +25,7 @@ def net_standard_error(
 
     1. `spread` is the variance of single rows, `block_spread` that of the means of R = 2^(m//2) blocks of n = N/R rows.
     2. The rate at which variance fell from 1 row to n (n^-rate) is that of the median column, kept between 1
-       (independent rows) and 3 (scrambled nets on smooth integrands).
+       (independent rows) and 3 (scrambled nets on smooth integrands); no single column is credited with more.
     3. Few blocks tell little of one column, so its fall is averaged, in logarithms, with the mean fall of all columns.
     4. If a net of n rows has variance v(n) proportional to n^-rate, the population variance of R block means has the
        expectation v(n) - v(N), hence v(N) = block_spread / (R^rate - 1); at rate 1 this is the usual formula.
@@ -56,10 +58,11 @@ def net_standard_error(
     block_spread = influence.reshape(n_blocks, rows_per_block, n_values).mean(axis=1).var(axis=0)
     stretch = math.log(n_blocks) / math.log(rows_per_block)
     degrees = (n_blocks - 1) / (1 + stretch) ** 2
-    live = (spread > _INERT_ROW) & (block_spread > _INERT_BLOCK)
-    if not live.any():
-        return np.sqrt(spread / n_rows), degrees
-    fall = np.where(live, block_spread, 1.0) / np.where(live, spread, 1.0)
-    rate = np.clip(-np.log(np.median(fall[live])) / math.log(rows_per_block), 1.0, 3.0)
-    level = np.where(live, spread * np.sqrt(fall * fall[live].mean()), spread)
-    return np.sqrt(level / (n_blocks**rate - 1)), degrees
+    live = spread > _INERT
+    error = np.zeros(n_values)
+    if live.any():
+        fall = np.maximum(block_spread[live] / spread[live], float(rows_per_block) ** -_FASTEST)
+        rate = np.clip(-np.log(np.median(fall)) / math.log(rows_per_block), _SLOWEST, _FASTEST)
+        level = spread[live] * np.sqrt(fall * fall.mean())
+        error[live] = np.sqrt(level / (n_blocks**rate - 1))
+    return error, degrees

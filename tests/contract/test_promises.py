@@ -1,0 +1,150 @@
+"""What every workflow promises (same key same numbers, saving, counting, failing, resuming, plots, a clean process)."""
+
+import os
+
+import arviz as az
+import jax
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+import uqkit as uq
+from tests.contract.cases import CASES
+from uqkit.results import schema
+
+
+def answer(point):
+    return point[0] / (point[1] * point[2] ** 2)
+
+
+@pytest.fixture(params=CASES, ids=lambda case: case.name)
+def case(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def results():
+    """One result a workflow, made once."""
+    return {case.name: case.solve(case.problem(answer), key=0) for case in CASES}
+
+
+def numbers(result):
+    return {path: node.to_dataset() for path, node in result.children.items() if path != schema.DIAGNOSTICS}
+
+
+def assert_same_numbers(one, other):
+    assert numbers(one).keys() == numbers(other).keys()
+    for path, dataset in numbers(one).items():
+        assert dataset.identical(numbers(other)[path]), path
+
+
+def test_same_key_gives_the_same_numbers_and_another_key_others(case, results):
+    assert_same_numbers(results[case.name], case.solve(case.problem(answer), key=0))
+    other = case.solve(case.problem(answer), key=1)
+    assert not numbers(other)[schema.ESTIMATES].equals(numbers(results[case.name])[schema.ESTIMATES])
+
+
+@pytest.mark.parametrize("suffix", [".nc", ".zarr"])
+def test_saving_and_loading_changes_nothing(case, results, suffix, tmp_path):
+    path = uq.results.save(results[case.name], tmp_path / f"result{suffix}")
+    loaded = uq.results.load(path)
+    assert_same_numbers(loaded, results[case.name])
+    assert loaded.attrs == results[case.name].attrs
+    restored = [case.restore(tree, case.problem(answer)) for tree in (loaded, results[case.name])]
+    assert np.array_equal(case.go_on(restored[0]), case.go_on(restored[1]))
+
+
+def test_arviz_summarises_the_draws(case, results):
+    summary = az.summary(results[case.name])
+    assert len(summary) > 0
+    assert np.isfinite(summary["mean"].astype(float)).all()
+    independent = results[case.name][schema.POSTERIOR].attrs[schema.INDEPENDENT_DRAWS]
+    assert independent == 0 or (summary["r_hat"].astype(float) < 1.05).all()
+
+
+def test_every_number_has_units_a_long_name_and_an_error(case, results):
+    estimates = results[case.name][schema.ESTIMATES].to_dataset()
+    for dataset in numbers(results[case.name]).values():
+        for variable in dataset.data_vars.values():
+            assert variable.attrs["units"]
+            assert variable.attrs["long_name"]
+    plain = [name for name in estimates if not str(name).endswith(("_se", "_lower", "_upper"))]
+    for name in map(str, plain):
+        assert set(estimates) >= {schema.standard_error(name), schema.lower(name), schema.upper(name)}
+        assert estimates[schema.lower(name)].attrs[schema.PROBABILITY] == 0.95
+        inside = (estimates[schema.lower(name)] <= estimates[name]) & (estimates[name] <= estimates[schema.upper(name)])
+        assert (inside | estimates[name].isnull()).all()
+
+
+def test_the_stated_number_of_evaluations_is_the_counted_one(case):
+    calls = []
+
+    def counted(point):
+        calls.append(1)
+        return answer(point)
+
+    result = case.solve(case.problem(counted), key=0)
+    assert result.attrs[schema.N_MODEL_EVALUATIONS] == len(calls)
+
+
+def test_a_nan_names_its_point_or_is_masked_and_said(case):
+    def broken(point):
+        return np.nan if point[1] > 1.48 else answer(point)
+
+    with pytest.raises(uq.EvaluationError, match=r"beam at point \d+ \(load=.*, width=1\.4[89]"):
+        case.solve(case.problem(broken), key=0, failures=uq.FailurePolicy(on_error="raise"))
+    result = case.solve(case.problem(broken), key=0)
+    assert int(result[schema.DIAGNOSTICS][schema.N_FAILED]) > 0
+    assert result[schema.DIAGNOSTICS][schema.VERDICT].item() != "ok"
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
+def test_a_stopped_run_with_a_store_repeats_nothing(case, results, stop, tmp_path):
+    calls = []
+
+    def stopped(point):
+        if len(calls) == 100 and not stopped.resumed:
+            raise stop
+        calls.append(tuple(point))
+        return answer(point)
+
+    stopped.resumed = False
+    with pytest.raises(stop):
+        case.solve(case.problem(stopped), key=0, store=tmp_path / "run.sqlite")
+    stopped.resumed = True
+    result = case.solve(case.problem(stopped), key=0, store=tmp_path / "run.sqlite")
+    assert len(calls) == len(set(calls)) == result.attrs[schema.N_MODEL_EVALUATIONS]
+    assert_same_numbers(result, results[case.name])
+
+
+def test_progress_is_silent_in_a_pipe_and_shown_when_asked(case, capsys):
+    case.solve(case.problem(answer), key=0)
+    assert capsys.readouterr() == ("", "")
+    case.solve(case.problem(answer), key=0, progress=True)
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "beam" in shown.err
+
+
+def test_every_estimate_has_a_plot(case, results):
+    mpl.use("agg")
+    estimates = {
+        str(name)
+        for name in results[case.name][schema.ESTIMATES].to_dataset()
+        if not str(name).endswith(("_se", "_lower", "_upper"))
+    }
+    assert estimates == set(case.plots)
+    for draw in set(case.plots.values()):
+        ax = draw(results[case.name])
+        assert ax.get_xlabel() or ax.get_ylabel()
+        ax.figure.canvas.draw()
+        plt.close(ax.figure)
+
+
+def test_the_process_is_left_as_it_was(case):
+    np.random.seed(5)  # noqa: NPY002 - the global state is what must not be touched
+    before = (jax.config.jax_enable_x64, os.getcwd(), dict(mpl.rcParams), np.random.get_state()[1].tolist())  # noqa: NPY002
+    case.solve(case.problem(answer), key=0)
+    after = (jax.config.jax_enable_x64, os.getcwd(), dict(mpl.rcParams), np.random.get_state()[1].tolist())  # noqa: NPY002
+    assert before == after

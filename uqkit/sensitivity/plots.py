@@ -65,7 +65,7 @@ def plot_indices(result: xr.DataTree, *, output: str | None = None, ax: Axes | N
         interval_points(ax, rows + offset, *_interval(estimates, variable), style, _LABELS[short])
     ax.axvline(0, color="0.6", linewidth=0.8, zorder=0)
     ax.set_yticks(rows, names)
-    ax.invert_yaxis()
+    ax.set_ylim(len(names) - 0.5, -0.5)
     ax.set_xlabel(f"share of the variance ({_percent(estimates, next(iter(found.values())))})")
     ax.set_title(f"Sobol' indices: {result.attrs[schema.PROBLEM]}, {estimates[schema.OUTPUT].item()}")
     ax.legend(loc="best", frameon=False)
@@ -134,7 +134,7 @@ def plot_second_order(result: xr.DataTree, *, output: str | None = None, ax: Axe
     interval_points(ax, rows, value[largest], lower[largest], upper[largest], STYLES[0], "second order")
     ax.axvline(0, color="0.6", linewidth=0.8, zorder=0)
     ax.set_yticks(rows, [f"{names[i[k]]} x {names[j[k]]}" for k in largest])
-    ax.invert_yaxis()
+    ax.set_ylim(len(largest) - 0.5, -0.5)
     ax.set_xlabel(f"share of the variance ({_percent(estimates, schema.SOBOL_SECOND)})")
     some = f", {len(largest)} largest of {len(value)} pairs" if len(largest) < len(value) else ""
     ax.set_title(f"Interactions: {result.attrs[schema.PROBLEM]}, {estimates[schema.OUTPUT].item()}{some}")

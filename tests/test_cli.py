@@ -32,7 +32,9 @@ def test_sensitivity_prints_a_table_and_writes_result_and_picture(tmp_path):
     assert "verdict" in answer.output
     result = uq.results.load(tmp_path / "flood.nc")
     direct = uq.sensitivity.sobol_indices(uq.load("flood"), budget=640, key=0)
-    assert np.array_equal(result["estimates"]["sobol_total"].values, direct["estimates"]["sobol_total"].values)
+    assert np.array_equal(
+        result["estimates"].to_dataset()["sobol_total"].values, direct["estimates"].to_dataset()["sobol_total"].values
+    )
     assert (tmp_path / "flood.png").read_bytes()[:4] == b"\x89PNG"
 
 

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from uqkit.errors import UqkitError as UqkitError
     from uqkit.errors import UqkitWarning as UqkitWarning
     from uqkit.evaluate import FailurePolicy as FailurePolicy
+    from uqkit.inputs import GaussianCopula as GaussianCopula
     from uqkit.inputs import Inputs as Inputs
+    from uqkit.inputs import LatinHypercube as LatinHypercube
     from uqkit.inputs import MonteCarlo as MonteCarlo
     from uqkit.inputs import ScrambledSobol as ScrambledSobol
     from uqkit.problems import ForwardModel as ForwardModel
@@ -29,8 +31,10 @@ _HOME: dict[str, str | None] = {
     "EvaluationError": "errors",
     "FailurePolicy": "evaluate",
     "ForwardModel": "problems",
+    "GaussianCopula": "inputs",
     "InputError": "errors",
     "Inputs": "inputs",
+    "LatinHypercube": "inputs",
     "MonteCarlo": "inputs",
     "Reference": "results",
     "RunInterrupted": "errors",

@@ -1,5 +1,7 @@
 """The exceptions and warnings of uqkit: each message says what was given, what was wanted and what to do."""
 
+from typing import Any
+
 
 class UqkitError(Exception):
     """Any error that uqkit raises on purpose."""
@@ -16,7 +18,7 @@ class EvaluationError(UqkitError, RuntimeError):
         evaluations: The rows finished so far (`uqkit.evaluate.Evaluations`), or None if there are none.
     """
 
-    def __init__(self, message: str, evaluations: object = None) -> None:
+    def __init__(self, message: str, evaluations: Any = None) -> None:
         """Keep the finished rows beside the message."""
         super().__init__(message)
         self.evaluations = evaluations
@@ -33,7 +35,7 @@ class RunInterrupted(KeyboardInterrupt):  # noqa: N818 - a stop asked for, like 
         evaluations: The rows finished so far (`uqkit.evaluate.Evaluations`), or None if there are none.
     """
 
-    def __init__(self, message: str, evaluations: object = None) -> None:
+    def __init__(self, message: str, evaluations: Any = None) -> None:
         """Keep the finished rows beside the message."""
         super().__init__(message)
         self.evaluations = evaluations

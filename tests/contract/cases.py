@@ -46,7 +46,7 @@ SENSITIVITY = Case(
     problem=_forward_model,
     solve=_sobol_indices,
     restore=uq.sensitivity.restore,
-    go_on=lambda sample: sample.indices(key=1)["posterior"]["sobol_total"].values,
+    go_on=lambda sample: sample.indices(key=1)["posterior"].to_dataset()["sobol_total"].values,
     plots={
         "sobol_first": uq.sensitivity.plot_indices,
         "sobol_total": uq.sensitivity.plot_convergence,

@@ -61,7 +61,7 @@ def test_same_outputs_give_salib_s_numbers(second, n_rows):
         order=("first", "total", "second") if second else ("first", "total"),
     )
     # The order of our points is SALib's, so its analysis can be asked about the same run.
-    outputs = result["evaluations"]["output_value"].values[:, 0]
+    outputs = result["evaluations"].to_dataset()["output_value"].values[:, 0]
     theirs = salib_sobol.analyze(SALIB_PROBLEM, outputs, calc_second_order=second, num_resamples=2, seed=1)
     ours = uq.sensitivity.to_salib(result)
     for name in ("S1", "ST", "S2") if second else ("S1", "ST"):
@@ -71,7 +71,7 @@ def test_same_outputs_give_salib_s_numbers(second, n_rows):
 def test_salib_s_points_in_our_layout_are_frozen_where_its_are():
     points = salib_sample.sample(SALIB_PROBLEM, 8, calc_second_order=True, seed=1)
     ours = sobol_indices(ISHIGAMI, budget=64, key=0, order=("first", "total", "second"))
-    values = ours["evaluations"]["input_value"].values
+    values = ours["evaluations"].to_dataset()["input_value"].values
     for sample in (points, values):
         a, ab, ba, b = (sample.reshape(8, 8, 3)[:, part] for part in ([0], [1, 2, 3], [4, 5, 6], [7]))
         for i in range(3):
@@ -117,7 +117,7 @@ def test_an_additive_model_has_no_second_order_and_first_equals_total():
 
 def test_second_order_uses_the_first_order_estimator_it_is_given():
     result = sobol_indices(ISHIGAMI, method=PickFreeze(first=Jansen()), budget=512, key=0, order=("first", "second"))
-    rows = result["evaluations"]["output_value"].values.reshape(64, 8)
+    rows = result["evaluations"].to_dataset()["output_value"].values.reshape(64, 8)
     estimates = result["estimates"].to_dataset().squeeze("output")
     centred = rows - rows.mean()
     variance = np.concatenate([rows[:, 0], rows[:, 7]]).var()

@@ -17,7 +17,7 @@ def result():
 
 def test_salib_s_dict_has_its_keys_shapes_and_methods(result):
     problem = {"num_vars": 3, "names": ["x1", "x2", "x3"], "bounds": [[-np.pi, np.pi]] * 3}
-    theirs = salib_sobol.analyze(problem, result["evaluations"]["output_value"].values[:, 0], seed=1)
+    theirs = salib_sobol.analyze(problem, result["evaluations"].to_dataset()["output_value"].values[:, 0], seed=1)
     ours = to_salib(result)
     assert list(ours) == list(theirs)
     for name in theirs:
@@ -50,6 +50,8 @@ def test_what_salib_s_dict_cannot_hold_is_refused():
 def test_the_table_has_a_row_an_output_and_input(result):
     table = to_dataframe(result)
     assert table.index.names == ["output", "input"]
-    assert table.loc[("y", "x2"), "first"] == float(result["estimates"]["sobol_first"].sel(output="y", input="x2"))
+    assert table.loc[("y", "x2"), "first"] == float(
+        result["estimates"].to_dataset()["sobol_first"].sel(output="y", input="x2")
+    )
     assert list(table.columns) == ["first", "first lower", "first upper", "total", "total lower", "total upper"]
     assert inspect.signature(to_dataframe).return_annotation is not None

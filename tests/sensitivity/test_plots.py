@@ -39,7 +39,7 @@ def field():
 
 
 def drawn_markers(ax):
-    return [line.get_xydata() for line in ax.lines if line.get_marker() not in ("None", "", None)]
+    return [np.asarray(line.get_xydata()) for line in ax.lines if line.get_marker() not in ("None", "", None)]
 
 
 def test_indices_are_drawn_where_they_are(ishigami):
@@ -50,7 +50,7 @@ def test_indices_are_drawn_where_they_are(ishigami):
     assert np.allclose(total[:, 0], estimates["sobol_total"])
     assert [label.get_text() for label in ax.get_yticklabels()] == ["x1", "x2", "x3"]
     assert "95% intervals" in ax.get_xlabel()
-    segments = ax.collections[0].get_segments()
+    segments = [np.asarray(path.vertices) for path in ax.collections[0].get_paths()]
     assert np.allclose(
         [segment[:, 0] for segment in segments],
         np.column_stack([estimates["sobol_first_lower"], estimates["sobol_first_upper"]]),
@@ -59,9 +59,9 @@ def test_indices_are_drawn_where_they_are(ishigami):
 
 def test_convergence_ends_at_the_estimate(ishigami):
     ax = plot_convergence(ishigami, order="first")
-    final = sorted(float(line.get_ydata()[-1]) for line in ax.lines)
-    assert np.allclose(final, np.sort(ishigami["estimates"]["sobol_first"].values.ravel()))
-    assert ax.lines[0].get_xdata()[-1] == ishigami.attrs["n_model_evaluations"]
+    final = sorted(float(np.asarray(line.get_ydata())[-1]) for line in ax.lines)
+    assert np.allclose(final, np.sort(ishigami["estimates"].to_dataset()["sobol_first"].values.ravel()))
+    assert np.asarray(ax.lines[0].get_xdata())[-1] == ishigami.attrs["n_model_evaluations"]
 
 
 def test_interactions_come_largest_first(ishigami):
@@ -81,7 +81,9 @@ def test_field_is_drawn_along_its_dimension(field):
     ax = plot_field_indices(field, "time")
     assert ax.get_xlabel() == "time"
     assert [line.get_label() for line in ax.lines] == ["level", "slope"]
-    assert np.allclose(ax.lines[0].get_ydata(), field["estimates"]["sobol_total"].sel(input="level"))
+    assert np.allclose(
+        np.asarray(ax.lines[0].get_ydata()), field["estimates"].to_dataset()["sobol_total"].sel(input="level")
+    )
 
 
 def test_given_axes_are_used(ishigami):

@@ -76,7 +76,7 @@ def test_the_stated_number_of_evaluations_is_the_counted_one(order):
     diagnostics = result["diagnostics"].to_dataset()
     assert len(calls) == result.attrs["n_model_evaluations"] == int(diagnostics["n_model_evaluations"])
     assert len(calls) + int(diagnostics["budget_unused"]) == 100
-    assert np.array_equal(np.stack(calls), result["evaluations"]["input_value"].values)
+    assert np.array_equal(np.stack(calls), result["evaluations"].to_dataset()["input_value"].values)
 
 
 def test_monte_carlo_uses_every_whole_row_of_the_budget():
@@ -111,8 +111,8 @@ def test_double_precision_within_and_the_caller_s_setting_after():
     result = sobol_indices(problem, budget=64, key=0)
     assert not jax.config.jax_enable_x64
     assert set(seen) == {np.dtype("float64")}
-    values = result["evaluations"]["input_value"].values.sum(axis=1)
-    assert np.allclose(result["evaluations"]["output_value"].values[:, 0], values, rtol=1e-15)
+    values = result["evaluations"].to_dataset()["input_value"].values.sum(axis=1)
+    assert np.allclose(result["evaluations"].to_dataset()["output_value"].values[:, 0], values, rtol=1e-15)
 
 
 # ---------------------------------------------------------------- failed points
@@ -131,7 +131,7 @@ def failing(share, seed=0):
 
 def test_one_nan_among_2048_rows_leaves_the_indices_inside_their_intervals():
     clean = sobol_indices(ISHIGAMI, budget=10_240, key=0)
-    points = clean["evaluations"]["input_value"].values
+    points = clean["evaluations"].to_dataset()["input_value"].values
     bad = points[1_234]
 
     def model(x):
@@ -177,7 +177,7 @@ def test_thirty_percent_failures_are_refused_and_kept():
 
 def test_an_explicit_policy_allows_more_or_none():
     result = sobol_indices(failing(0.3), budget=2_560, key=0, failures=uq.FailurePolicy(max_failed_share=0.5))
-    assert result["diagnostics"]["verdict"].item() == "fail"
+    assert result["diagnostics"].to_dataset()["verdict"].item() == "fail"
     with pytest.raises(uq.EvaluationError, match=r"failing at point \d+ \(x1=.*\): output 'y' is nan"):
         sobol_indices(failing(0.01), budget=2_560, key=0, failures=uq.FailurePolicy(on_error="raise"))
 
@@ -189,10 +189,10 @@ def test_a_constant_output_is_undefined_and_said_so():
     )
     with pytest.warns(uq.UqkitWarning, match="output c is the same at every point"):
         result = sobol_indices(both, budget=256, key=0)
-    assert np.isfinite(result["estimates"]["sobol_first"].sel(output="y").values).all()
-    assert np.isnan(result["estimates"]["sobol_first"].sel(output="c").values).all()
-    assert float(result["estimates"]["output_mean"].sel(output="c")) == 3.0
-    assert "no variance in c" in result["diagnostics"]["verdict_text"].item()
+    assert np.isfinite(result["estimates"].to_dataset()["sobol_first"].sel(output="y").values).all()
+    assert np.isnan(result["estimates"].to_dataset()["sobol_first"].sel(output="c").values).all()
+    assert float(result["estimates"].to_dataset()["output_mean"].sel(output="c")) == 3.0
+    assert "no variance in c" in result["diagnostics"].to_dataset()["verdict_text"].item()
     only = uq.ForwardModel(lambda x: np.zeros(len(x)), takes="batch", inputs=inputs)
     with pytest.raises(uq.EvaluationError, match="there is no variance to share out"):
         sobol_indices(only, budget=256, key=0)
@@ -265,7 +265,7 @@ def test_groups_of_a_salib_problem_are_kept():
     problem = {"num_vars": 3, "names": ["a", "b", "c"], "bounds": [[0, 1]] * 3, "groups": ["G", "H", "G"]}
     model = uq.ForwardModel(lambda x: x.sum(axis=1), takes="batch", inputs=problem)
     result = sobol_indices(model, budget=64, key=0)
-    assert result["estimates"]["group"].values.tolist() == ["G", "H"]
+    assert result["estimates"].to_dataset()["group"].values.tolist() == ["G", "H"]
     assert result.attrs["n_model_evaluations"] == 64
 
 
@@ -280,10 +280,10 @@ def test_restore_analyses_the_saved_rows_again(tmp_path, suffix):
     again = sample.indices(key=0)
     direct = result["estimates"].to_dataset()
     for name in ("sobol_first", "sobol_total", "sobol_first_se", "output_mean"):
-        assert np.array_equal(again["estimates"][name].values, direct[name].values)
+        assert np.array_equal(again["estimates"].to_dataset()[name].values, direct[name].values)
     other = sample.indices(method=PickFreeze(first=Jansen(), interval=InfluenceFunction()), order=("first",), key=0)
     assert "sobol_total" not in other["estimates"].to_dataset()
-    assert not np.array_equal(other["estimates"]["sobol_first"].values, direct["sobol_first"].values)
+    assert not np.array_equal(other["estimates"].to_dataset()["sobol_first"].values, direct["sobol_first"].values)
     assert restore(other, ISHIGAMI).method == PickFreeze(first=Jansen(), interval=InfluenceFunction())
 
 
@@ -293,10 +293,11 @@ def test_restore_keeps_groups_failures_and_their_messages(tmp_path):
     loaded = uq.results.load(uq.results.save(result, tmp_path / "run.nc"))
     sample = restore(loaded, problem)
     assert sample.groups == {"g": ("x1", "x3"), "x2": ("x2",)}
-    assert sample.evaluations.n_failed == int(result["diagnostics"]["n_failed"]) > 0
+    assert sample.evaluations.n_failed == int(result["diagnostics"].to_dataset()["n_failed"]) > 0
     assert set(sample.evaluations.messages.values()) == {"output 'y' is nan"}
     assert np.array_equal(
-        sample.indices(key=0)["estimates"]["sobol_total"].values, result["estimates"]["sobol_total"].values
+        sample.indices(key=0)["estimates"].to_dataset()["sobol_total"].values,
+        result["estimates"].to_dataset()["sobol_total"].values,
     )
 
 
@@ -321,7 +322,7 @@ def test_a_store_makes_the_second_run_free(tmp_path):
     assert len(calls) == 64
     again = sobol_indices(model, budget=64, key=0, store=store)
     assert len(calls) == 64
-    assert int(again["diagnostics"]["n_reused"]) == 64
+    assert int(again["diagnostics"].to_dataset()["n_reused"]) == 64
     assert again["estimates"].to_dataset().identical(first["estimates"].to_dataset())
 
 
@@ -386,4 +387,27 @@ def test_kill_in_the_middle_loses_and_repeats_nothing_finished(tmp_path):
     assert len(set(evaluated)) == 512
     resumed, whole = (uq.results.load(tmp_path / f"{name}.nc") for name in ("killed", "whole"))
     assert resumed["estimates"].to_dataset().identical(whole["estimates"].to_dataset())
-    assert int(resumed["diagnostics"]["n_reused"]) >= done - 1
+    assert int(resumed["diagnostics"].to_dataset()["n_reused"]) >= done - 1
+
+
+# ---------------------------------------------------------------- dependent inputs
+
+
+def dependent_model():
+    inputs = uq.Inputs({name: stats.norm(0, 1) for name in "abc"}, copula=uq.GaussianCopula({("a", "b"): 0.6}))
+    return uq.ForwardModel(lambda x: x @ np.array([1.0, 1.0, 2.0]), takes="batch", inputs=inputs, name="sum")
+
+
+@pytest.mark.parametrize("groups", [None, {"g": ["b", "c"]}])
+def test_dependent_inputs_apart_are_refused_by_name(groups):
+    with pytest.raises(uq.InputError, match=r"the inputs a, b of sum depend .* groups=\{'together': \['a', 'b'\]\}"):
+        sobol_indices(dependent_model(), budget=64, key=0, groups=groups)
+
+
+def test_dependent_inputs_in_one_group_have_the_group_s_index():
+    result = sobol_indices(dependent_model(), budget=8_192, key=0, groups={"ab": ["a", "b"]})
+    estimates = result["estimates"].to_dataset().squeeze("output")
+    # Var(a + b) = 2 + 2 * 0.6, Var(2 c) = 4.
+    share = np.array([3.2, 4.0]) / 7.2
+    for name in ("sobol_first", "sobol_total"):
+        assert_within_error(estimates[name].values, estimates[f"{name}_se"].values, share, max_error=0.01)

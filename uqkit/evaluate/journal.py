@@ -55,9 +55,6 @@ class Journal:
         except sqlite3.Error as error:
             raise StoreError(f"store {str(path)!r} cannot be opened: {error}.") from error
         try:
-            # Write-ahead logging: a commit is one append, and a killed process leaves a readable file.
-            self._connection.execute("PRAGMA journal_mode=WAL")
-            self._connection.execute("PRAGMA synchronous=NORMAL")
             self._connection.execute("PRAGMA busy_timeout=60000")
             (found,) = self._connection.execute("PRAGMA user_version").fetchone()
             (tables,) = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -65,8 +62,12 @@ class Journal:
                 raise StoreError(
                     f"store {str(path)!r} is a SQLite file but no journal of this uqkit; use another path."
                 )
-            self._connection.executescript(_SCHEMA)
-            self._connection.execute(f"PRAGMA user_version={_FORMAT}")
+            # Write-ahead logging: a commit is one append, and a killed process leaves a readable file. Asked for only
+            # now, because it is written into the file, which was perhaps somebody else's.
+            self._connection.execute("PRAGMA journal_mode=WAL")
+            self._connection.execute("PRAGMA synchronous=NORMAL")
+            # At once, so that a kill in between leaves no tables without their format.
+            self._connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version={_FORMAT}; COMMIT;")
         except StoreError:
             self._connection.close()
             raise

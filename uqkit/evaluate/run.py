@@ -216,7 +216,8 @@ class _Campaign:
 def _run_batch(problem: ForwardModel, points: Float[np.ndarray, "point input"], *, shapes_may_fail: bool) -> list[Row]:
     """One row a point; a batch that raises is run again point by point, so that only the guilty ones fail."""
     try:
-        values = problem.run(points)
+        # A copy: what a model writes into its points before it raises must not reach the second attempt.
+        values = problem.run(points.copy())
     # The one place where any exception is caught: what a user's model may raise is not ours to list.
     except Exception as error:  # noqa: BLE001
         if isinstance(error, InputError) and not shapes_may_fail:

@@ -10,7 +10,7 @@ from scipy.stats import qmc
 from uqkit.errors import InputError
 from uqkit.keys import as_key, numpy_generator
 
-__all__ = ["Design", "MonteCarlo", "ScrambledSobol"]
+__all__ = ["Design", "LatinHypercube", "MonteCarlo", "ScrambledSobol"]
 
 
 @runtime_checkable
@@ -38,6 +38,24 @@ class MonteCarlo:
         """Independent points; see `Design`."""
         # Half a step of the generator keeps 0, where quantiles are infinite, out of reach.
         return numpy_generator(as_key(key)).random((n_rows, n_dims)) + 2.0**-54
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatinHypercube:
+    """One point in each of `n_rows` equal strata of every input, the strata paired at random.
+
+    Reference:
+        McKay, Beckman & Conover (1979), Technometrics 21.
+    """
+
+    def usable_rows(self, n_rows: int) -> int:
+        """Every number of rows will do."""
+        return n_rows
+
+    def unit_points(self, n_rows: int, n_dims: int, *, key: object) -> Float[np.ndarray, "row dim"]:
+        """A Latin hypercube; see `Design`."""
+        points = qmc.LatinHypercube(n_dims, rng=numpy_generator(as_key(key))).random(n_rows)
+        return np.clip(points, 2.0**-54, 1 - 2.0**-53)
 
 
 @dataclass(frozen=True, kw_only=True)

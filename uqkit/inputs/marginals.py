@@ -31,14 +31,18 @@ class Marginal:
     Attributes:
         distribution: The object the user gave.
         quantile: Inverse of the distribution function, on (0, 1).
+        upper_quantile: Value that is exceeded with a given probability; keeps its digits far in the upper tail.
         cdf: Distribution function.
+        survival: Probability of exceeding a value.
         log_density: Log density, in nats; -inf outside the support.
         support: Lower and upper end of the support, possibly infinite.
     """
 
     distribution: Any
     quantile: Elementwise
+    upper_quantile: Elementwise
     cdf: Elementwise
+    survival: Elementwise
     log_density: Elementwise
     support: tuple[float, float]
 
@@ -91,7 +95,13 @@ def _from_scipy(name: str, frozen: Any, given: object) -> Marginal:
             "check the signs and the order of its parameters."
         )
     return Marginal(
-        distribution=given, quantile=frozen.ppf, cdf=frozen.cdf, log_density=frozen.logpdf, support=(lower, upper)
+        distribution=given,
+        quantile=frozen.ppf,
+        upper_quantile=frozen.isf,
+        cdf=frozen.cdf,
+        survival=frozen.sf,
+        log_density=frozen.logpdf,
+        support=(lower, upper),
     )
 
 
@@ -110,7 +120,9 @@ def _from_new_scipy(name: str, distribution: Any) -> Marginal:
     return Marginal(
         distribution=distribution,
         quantile=distribution.icdf,
+        upper_quantile=distribution.iccdf,
         cdf=distribution.cdf,
+        survival=distribution.ccdf,
         log_density=distribution.logpdf,
         support=(float(support[0]), float(support[1])),
     )
@@ -212,7 +224,9 @@ def _through_numpyro(name: str, distribution: Any) -> Marginal:
     return Marginal(
         distribution=distribution,
         quantile=quantile,
+        upper_quantile=lambda probability: quantile(1 - probability),
         cdf=cdf,
+        survival=lambda values: 1 - cdf(values),
         log_density=in_double(log_density),
         support=(lower, upper),
     )

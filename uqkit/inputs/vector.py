@@ -8,14 +8,15 @@ from jaxtyping import Float
 from scipy import special
 
 from uqkit.errors import InputError
+from uqkit.inputs.copula import GaussianCopula
 from uqkit.inputs.designs import Design, MonteCarlo
-from uqkit.inputs.marginals import Marginal, as_marginal
+from uqkit.inputs.marginals import Elementwise, Marginal, as_marginal
 
 __all__ = ["Inputs", "check_groups"]
 
 
 class Inputs:
-    """A named, ordered vector of independent uncertain inputs.
+    """A named, ordered vector of uncertain inputs.
 
     Args:
         distributions: Name -> distribution, in the order of the model's arguments: scalar continuous NumPyro or
@@ -23,6 +24,7 @@ class Inputs:
         units: Name -> unit; inputs left out are dimensionless, "1".
         descriptions: Name -> a few words for labels and tables; inputs left out are described by their name.
         groups: Group -> its inputs, for grouped sensitivity indices; an input belongs to at most one group.
+        copula: Dependence between the inputs; independent by default.
 
     Raises:
         InputError: If there are no inputs, a name is empty or unknown, or a distribution cannot be used.
@@ -35,6 +37,7 @@ class Inputs:
         units: Mapping[str, str] | None = None,
         descriptions: Mapping[str, str] | None = None,
         groups: Mapping[str, Sequence[str]] | None = None,
+        copula: GaussianCopula | None = None,
     ) -> None:
         """See the class."""
         if not distributions:
@@ -49,6 +52,8 @@ class Inputs:
         self.units = self._per_input("units", units, "1")
         self.descriptions = self._per_input("descriptions", descriptions, None)
         self.groups = check_groups(groups, self.names) if groups else None
+        self.correlation = copula.matrix(self.names) if copula is not None else np.eye(len(self.names))
+        self._factor = np.linalg.cholesky(self.correlation)
 
     def _per_input(self, what: str, given: Mapping[str, str] | None, default: str | None) -> dict[str, str]:
         unknown = set(given or ()) - set(self.names)
@@ -65,7 +70,14 @@ class Inputs:
     def __repr__(self) -> str:
         """Names and laws, one a line."""
         lines = (f"  {name}: {_law(marginal)} [{self.units[name]}]" for name, marginal in self.marginals.items())
-        return "\n".join((f"Inputs({len(self)} independent)", *lines))
+        dependence = f"dependent: {', '.join(self.dependent)}" if self.dependent else "independent"
+        return "\n".join((f"Inputs({len(self)}, {dependence})", *lines))
+
+    @property
+    def dependent(self) -> tuple[str, ...]:
+        """Names of the inputs that are correlated with another."""
+        linked = (self.correlation != np.eye(len(self))).any(axis=1)
+        return tuple(name for name, is_linked in zip(self.names, linked, strict=True) if is_linked)
 
     def _columns(self, values: object, what: str) -> Float[np.ndarray, "draw input"]:
         array = np.asarray(values, dtype=float)
@@ -77,7 +89,9 @@ class Inputs:
         return array
 
     def from_unit(self, unit: Float[np.ndarray, "draw input"]) -> Float[np.ndarray, "draw input"]:
-        """Physical values of points in the open unit cube, by each input's quantile function.
+        """Physical values of points in the open unit cube, where the inputs are independent and uniform.
+
+        By each input's quantile function; of dependent inputs, by the inverse of Rosenblatt's transformation.
 
         Raises:
             InputError: If the shape is wrong or a value is not strictly between 0 and 1.
@@ -85,30 +99,60 @@ class Inputs:
         unit = self._columns(unit, "unit")
         if not ((unit > 0) & (unit < 1)).all():
             raise InputError("`unit` must lie strictly between 0 and 1: quantiles at the ends may be infinite.")
-        return np.column_stack(
-            [marginal.quantile(unit[:, i]) for i, marginal in enumerate(self.marginals.values())]
-        ).astype(float)
+        if self.dependent:
+            return self.from_normal(special.ndtri(unit))
+        return self._by_input(unit, [marginal.quantile for marginal in self.marginals.values()])
 
     def to_unit(self, values: Float[np.ndarray, "draw input"]) -> Float[np.ndarray, "draw input"]:
-        """Points of the unit cube from physical values, by each input's distribution function."""
+        """Points of the unit cube from physical values; the inverse of `from_unit`.
+
+        Reference:
+            Rosenblatt (1952), Remarks on a multivariate transformation, Annals of Mathematical Statistics 23.
+        """
         values = self._columns(values, "values")
-        return np.column_stack([marginal.cdf(values[:, i]) for i, marginal in enumerate(self.marginals.values())])
+        if self.dependent:
+            return special.ndtr(self.to_normal(values))
+        return self._by_input(values, [marginal.cdf for marginal in self.marginals.values()])
 
     def from_normal(self, normal: Float[np.ndarray, "draw input"]) -> Float[np.ndarray, "draw input"]:
-        """Physical values of standard normal coordinates."""
-        # Beyond +-37 the normal distribution function is 0 or 1 in double precision.
-        unit = np.clip(special.ndtr(self._columns(normal, "normal")), np.finfo(float).tiny, 1 - 2.0**-53)
-        return self.from_unit(unit)
+        """Physical values of independent standard normal coordinates."""
+        scores = self._columns(normal, "normal") @ self._factor.T
+        # Each half by its own tail keeps the digits far out; beyond 37 the normal tail is zero in double precision.
+        tail = np.maximum(special.ndtr(-np.abs(scores)), np.finfo(float).tiny)
+        lower = self._by_input(tail, [marginal.quantile for marginal in self.marginals.values()])
+        upper = self._by_input(tail, [marginal.upper_quantile for marginal in self.marginals.values()])
+        return np.where(scores < 0, lower, upper)
 
     def to_normal(self, values: Float[np.ndarray, "draw input"]) -> Float[np.ndarray, "draw input"]:
-        """Standard normal coordinates of physical values; infinite at the ends of the support."""
-        return special.ndtri(self.to_unit(values))
+        """Independent standard normal coordinates of physical values; infinite at the ends of the support."""
+        scores = self._scores(self._columns(values, "values"))
+        if not self.dependent:
+            return scores
+        return np.linalg.solve(self._factor, scores.T).T
+
+    def _scores(self, values: Float[np.ndarray, "draw input"]) -> Float[np.ndarray, "draw input"]:
+        """Standard normal score of each input on its own."""
+        below = self._by_input(values, [marginal.cdf for marginal in self.marginals.values()])
+        above = self._by_input(values, [marginal.survival for marginal in self.marginals.values()])
+        return np.where(below < 0.5, special.ndtri(below), -special.ndtri(above))
+
+    def _by_input(
+        self, values: Float[np.ndarray, "draw input"], functions: Sequence[Elementwise]
+    ) -> Float[np.ndarray, "draw input"]:
+        return np.column_stack([function(values[:, i]) for i, function in enumerate(functions)]).astype(float)
 
     def log_density(self, values: Float[np.ndarray, "draw input"]) -> Float[np.ndarray, " draw"]:
         """Joint log density, in nats; -inf outside the support."""
         values = self._columns(values, "values")
-        columns = [marginal.log_density(values[:, i]) for i, marginal in enumerate(self.marginals.values())]
-        return np.sum(columns, axis=0)
+        marginals = self._by_input(values, [marginal.log_density for marginal in self.marginals.values()]).sum(axis=1)
+        if not self.dependent:
+            return marginals
+        inside = np.isfinite(marginals)
+        scores = self._scores(values[inside])
+        independent = np.linalg.solve(self._factor, scores.T).T
+        copula = 0.5 * (scores**2 - independent**2).sum(axis=1) - np.log(np.diag(self._factor)).sum()
+        marginals[inside] += copula
+        return marginals
 
     def sample(self, n_draws: int, *, key: object, design: Design | None = None) -> Float[np.ndarray, "draw input"]:
         """Draws of the inputs.

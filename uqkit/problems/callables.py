@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import io
 import pickle
 import sys
 import types
@@ -52,6 +53,9 @@ def _package(part: object) -> str:
 def _module(part: object) -> str:
     if isinstance(part, types.ModuleType):
         return part.__name__
+    if isinstance(part, types.FunctionType):
+        # Where it was written: `__module__` of a decorator's wrapper is copied from what it wraps.
+        return part.__globals__.get("__name__", "builtins")
     module = getattr(part, "__module__", None)
     return module if isinstance(module, str) else type(part).__module__
 
@@ -62,24 +66,33 @@ def _parts(function: object) -> Iterator[tuple[object, int | None]]:
     What is the user's is opened once; with it comes the number of its opening, so that two of one name differ.
     """
     home = _package(_opened(function))
-    queue, numbers, kept = deque([function]), {}, []
+    queue: deque[object] = deque([function])
+    numbers: dict[int, int] = {}
+    kept = []
     while queue:
         part = queue.popleft()
-        new = id(part) not in numbers
-        if new and (part is function or _is_open(part, home)):
+        if isinstance(part, tuple):  # opened every time: whether equal tuples are one object is up to the compiler
+            yield part, 0
+            queue.extend(part)
+        elif id(part) in numbers:
+            yield part, numbers[id(part)]
+        elif part is function or _is_open(part, home):
             numbers[id(part)] = len(numbers)
             kept.append(part)  # alive, so that its id stays its own
-        yield part, numbers.get(id(part))
-        if new and id(part) in numbers:
-            queue.extend(_referred(part))
+            yield part, numbers[id(part)]
+            queue.extend(_referred(part, home))
+        else:
+            yield part, None
 
 
 def _is_open(part: object, home: str) -> bool:
     """Whether a part is described by what it holds: containers, wrappers, and what the user wrote."""
-    if isinstance(part, (tuple, list, dict, functools.partial, types.MethodType)) or hasattr(part, "__wrapped__"):
+    if isinstance(part, (list, dict, functools.partial, types.MethodType)) or hasattr(part, "__wrapped__"):
         return True
-    if isinstance(part, (types.ModuleType, np.ndarray, jax.Array)):
-        return False
+    return not isinstance(part, (types.ModuleType, np.ndarray, jax.Array)) and _is_own(part, home)
+
+
+def _is_own(part: object, home: str) -> bool:
     if _module(part) == "builtins":
         return isinstance(part, types.FunctionType)
     return _package(part) == home or _is_own_module(sys.modules.get(_module(part)))
@@ -108,31 +121,24 @@ def _opened(part: Any) -> Any:
             return part
 
 
-def _referred(part: Any) -> list[object]:
-    if isinstance(part, (tuple, list)):
-        return list(part)
+def _referred(part: Any, home: str) -> list[object]:
+    if isinstance(part, list):
+        return part
     if isinstance(part, dict):
         return [entry for item in part.items() for entry in item]
     if isinstance(part, functools.partial):
         return [part.func, part.args, part.keywords]
     if isinstance(part, types.MethodType):
         return [part.__func__, part.__self__]
+    wrapped = getattr(part, "__wrapped__", None)
+    # Of a wrapper by an installed decorator only what it wraps counts; the user's own decorator counts too.
+    if wrapped is not None and not (isinstance(part, types.FunctionType) and _is_own(part, home)):
+        return [wrapped]
     if isinstance(part, types.FunctionType):
         cells = [cell.cell_contents for cell in part.__closure__ or () if cell != types.CellType()]
         names = [name for name in sorted(_names(part.__code__)) if name in part.__globals__]
-        # A decorator's own code counts beside the function that it wraps.
-        wrapped = [part.__wrapped__] if hasattr(part, "__wrapped__") else []
-        return [
-            part.__code__,
-            part.__defaults__,
-            part.__kwdefaults__,
-            *wrapped,
-            *cells,
-            *names,
-            *(part.__globals__[name] for name in names),
-        ]
-    if hasattr(part, "__wrapped__"):
-        return [part.__wrapped__]
+        values = [part.__globals__[name] for name in names]
+        return [part.__code__, part.__defaults__, part.__kwdefaults__, wrapped, *cells, *names, *values]
     if isinstance(part, type):
         return [*part.__bases__, *_class_entries(part)]
     return [type(part), *_state(part)]
@@ -146,11 +152,17 @@ def _class_entries(kind: type) -> list[object]:
             entries += [name, value.__func__]
         elif isinstance(value, property):
             entries += [name, value.fget]
-        elif isinstance(value, types.FunctionType) or not (
-            name.startswith("__") or isinstance(value, (types.MemberDescriptorType, types.GetSetDescriptorType))
-        ):
+        elif isinstance(value, functools.cached_property):
+            entries += [name, value.func]
+        elif isinstance(value, types.FunctionType) or not _is_bookkeeping(name, value):
             entries += [name, value]
     return entries
+
+
+def _is_bookkeeping(name: str, value: object) -> bool:
+    """Whether an entry of a class is Python's: its name and doc, where slots are stored, caches of `abc`."""
+    storage = isinstance(value, (types.MemberDescriptorType, types.GetSetDescriptorType))
+    return storage or name.startswith(("__", "_abc_"))
 
 
 def _state(part: object) -> list[object]:
@@ -193,12 +205,23 @@ def _content(part: Any, *, opened: bool = False) -> bytes:
         return _framed([type(part).__name__.encode(), *map(_content, part)])  # a constant of a code object
     if opened:
         return getattr(_opened(part), "__qualname__", type(part).__qualname__).encode()
-    if isinstance(part, (type, types.FunctionType, types.BuiltinFunctionType, np.ufunc)) or hasattr(
-        part, "__qualname__"
-    ):
-        return f"{_module(part)}.{getattr(part, '__qualname__', part.__name__)}".encode()
+    # An installed function or class is known by its name.
+    name = part.__name__ if isinstance(part, np.ufunc) else getattr(part, "__qualname__", None)
+    if callable(part) and name is not None:
+        return f"{_module(part)}.{name}".encode()
     if isinstance(part, (set, frozenset)):
         return _framed(sorted(_content(item) for item in part))
     if part is None or part is ... or isinstance(part, (bool, int, float, complex, str, bytes)):
         return repr(part).encode()
-    return pickle.dumps(part, protocol=4)
+    buffer = io.BytesIO()
+    _ByValue(buffer, protocol=4).dump(part)
+    return buffer.getvalue()
+
+
+class _ByValue(pickle.Pickler):
+    """A pickler that refuses the user's functions and classes, which pickles hold by name only."""
+
+    def persistent_id(self, obj: Any) -> None:
+        """Called for every object on the way."""
+        if isinstance(obj, (type, types.FunctionType)) and _is_own_module(sys.modules.get(_module(obj))):
+            raise pickle.PicklingError(f"{obj!r} would be pickled by name")

@@ -121,7 +121,13 @@ class Outputs:
             return [returned[name] for name in names]
         if len(names) == 1:
             return [returned]
-        if isinstance(returned, (tuple, list)) and len(returned) == len(names):
+        if isinstance(returned, (tuple, list)):
+            # A list of rows would be taken for a list of outputs whenever there are as many points as outputs.
+            if len(returned) != len(names):
+                raise InputError(
+                    f"the model returned a list or tuple of {len(returned)} for the {len(names)} outputs "
+                    f"{', '.join(names)}; return one entry an output, in that order, a dict by name, or an array."
+                )
             return list(returned)
         array = np.asarray(returned)
         if array.shape != (n_points, len(names)) or any(output.coords for output in self.fields):
@@ -133,7 +139,11 @@ class Outputs:
 
     def _column(self, output: Output, part: Any, n_points: int) -> Float[np.ndarray, "point column"]:
         try:
-            array = np.asarray(part, dtype=float)
+            given = np.asarray(part)
+            # NumPy would drop an imaginary part with a warning, and make NaN of a forgotten `return`.
+            if given.dtype.kind == "c" or (given.dtype.kind == "O" and None in given.ravel().tolist()):
+                raise TypeError(f"it holds {'complex numbers' if given.dtype.kind == 'c' else 'None'}")
+            array = given.astype(float)
         except (TypeError, ValueError) as error:
             raise InputError(
                 f"the model's output {output.name!r} is no array of real numbers: {error}; "

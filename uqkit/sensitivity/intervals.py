@@ -120,7 +120,7 @@ class SubNets:
 
     Taking the rows of a net as independent gives intervals several times too wide, since its means converge faster.
     These follow the convergence seen inside the net (`uqkit.stats.net_standard_error`); they are conservative on
-    average, and remain an extrapolation.
+    average over the indices, and remain an extrapolation.
     """
 
     def assess(self, statistic: Statistic, probability: float, n_draws: int, *, key: object) -> Assessment:

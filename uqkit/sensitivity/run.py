@@ -21,6 +21,7 @@ from uqkit.keys import as_key, key_label
 from uqkit.problems import ForwardModel
 from uqkit.results import schema
 from uqkit.sensitivity import estimators, intervals
+from uqkit.sensitivity.intervals import BayesianBootstrap, InfluenceFunction, Interval
 from uqkit.sensitivity.pick_freeze import (
     FIRST,
     ORDERS,
@@ -90,6 +91,7 @@ def sobol_indices(
         raise InputError(f"`method` is {method!r}; pass PickFreeze(...).")
     order = _checked_order(order)
     complete = check_groups(groups, problem.inputs.names) if groups else problem.inputs.groups
+    _check_independence(problem, complete)
     sampling_key, analysis_key = jax.random.split(as_key(key))
     allowed = _checked_budget(budget)
     layout = _layout(problem, method, order, complete, allowed)
@@ -176,16 +178,17 @@ class PickFreezeSample:
         outputs: list[OutputIndices] = []
         convergence: list[list[OutputIndices]] = []
         shown = self._rows_shown()
+        # Resampling at every step of the convergence would cost more than the analysis itself.
+        bootstrapped = isinstance(method.assessed_by, BayesianBootstrap)
+        quick = InfluenceFunction() if bootstrapped else method.assessed_by
         for column in range(len(labels)):
             values = self.evaluations.values[:, column]
-            outputs.append(self._assess(values, used, self.layout, method, order, N_DRAWS, key))
-            convergence.append(
-                [
-                    self._assess(values[: n * self.layout.points_per_row], used[:n], layout, method, order, 0, key)
-                    for n in shown
-                    for layout in [dataclasses.replace(self.layout, n_rows=n)]
-                ]
-            )
+            outputs.append(self._assess(values, used, self.layout, method.assessed_by, method, order, N_DRAWS, key))
+            steps = []
+            for n_rows in shown:
+                part = dataclasses.replace(self.layout, n_rows=n_rows)
+                steps.append(self._assess(values[: part.n_points], used[:n_rows], part, quick, method, order, 0, key))
+            convergence.append(steps)
         constant = [label for label, one in zip(labels, outputs, strict=True) if one.constant]
         if len(constant) == len(labels):
             raise EvaluationError(
@@ -229,6 +232,7 @@ class PickFreezeSample:
         values: Float[np.ndarray, " point"],
         used: Bool[np.ndarray, " row"],
         layout: Layout,
+        interval: Interval,
         method: PickFreeze,
         order: tuple[str, ...],
         n_draws: int,
@@ -240,7 +244,7 @@ class PickFreezeSample:
         if not scale > 8 * np.finfo(float).eps * np.abs(kept).max(initial=0.0):
             return OutputIndices.undefined(float(centre), layout, order, n_draws)
         statistic, where = index_statistic((values - centre) / scale, used, layout, method, order)
-        assessment = method.assessed_by.assess(statistic, PROBABILITY, n_draws, key=key)
+        assessment = interval.assess(statistic, PROBABILITY, n_draws, key=key)
         return OutputIndices.of(statistic, assessment, where, float(centre), float(scale))
 
     def _method_record(self, method: PickFreeze, order: tuple[str, ...]) -> dict[str, Any]:
@@ -294,6 +298,19 @@ def _checked_order(order: Sequence[str]) -> tuple[str, ...]:
     if unknown or not wanted:
         raise InputError(f"`order` is {order!r}; pass some of {', '.join(ORDERS)}, as in order=('first', 'total').")
     return tuple(kind for kind in ORDERS if kind in wanted)
+
+
+def _check_independence(problem: ForwardModel, groups: dict[str, tuple[str, ...]] | None) -> None:
+    """Pick-freeze exchanges one factor without the others, so factors must not depend on each other."""
+    correlation = problem.inputs.correlation.copy()
+    for block in factor_columns(problem.inputs, groups):
+        correlation[np.ix_(block, block)] = 0.0
+    linked = [name for name, row in zip(problem.inputs.names, correlation, strict=True) if row.any()]
+    if linked:
+        raise InputError(
+            f"the inputs {', '.join(linked)} of {problem.name} depend on each other, and pick-freeze exchanges "
+            f"one without the other; put them in one group, as in groups={{'together': {linked}}}."
+        )
 
 
 def _checked_budget(budget: object) -> int:

@@ -11,6 +11,8 @@ __all__ = ["net_standard_error"]
 _FEWEST_ROWS = 64
 # A variance below this, of rows of order one, is rounding.
 _INERT = 1e-24
+# With fewer columns than these, how fast one of them fell is mostly chance.
+_FEWEST_COLUMNS = 3
 # Powers of the number of rows by which variance falls: of independent rows, and of nets on smooth integrands.
 _SLOWEST, _FASTEST = 1.0, 3.0
 
@@ -25,16 +27,17 @@ def net_standard_error(
 
     1. `spread` is the variance of single rows, `block_spread` that of the means of R = 2^(m//2) blocks of n = N/R rows.
     2. The rate at which variance fell from 1 row to n (n^-rate) is that of the median column, kept between 1
-       (independent rows) and 3 (scrambled nets on smooth integrands); no single column is credited with more.
+       (independent rows) and 3 (scrambled nets on smooth integrands); no single column is credited with more. Fewer
+       than three columns tell no rate: the error is then that of R independent blocks, which is longer.
     3. Few blocks tell little of one column, so its fall is averaged, in logarithms, with the mean fall of all columns.
     4. If a net of n rows has variance v(n) proportional to n^-rate, the population variance of R block means has the
        expectation v(n) - v(N), hence v(N) = block_spread / (R^rate - 1); at rate 1 this is the usual formula.
     5. Extrapolating by log R after seeing log n multiplies the error of the logarithm by 1 + log R / log n; the R - 1
        degrees of freedom are divided by the square of that.
 
-    The error at N rows itself leaves no trace inside the net, so this is an extrapolation: conservative on average,
-    not for every column. With fewer than 64 rows the rows are taken as independent, with the blocks' few degrees of
-    freedom.
+    The error at N rows itself leaves no trace inside the net, so this is an extrapolation: conservative on average over
+    the columns, too short for some and several times too long for others. With fewer than 64 rows the rows are taken as
+    independent, with the blocks' few degrees of freedom.
 
     Args:
         influence: Rows of a net of a power of two points, in the order of the sequence, of order one; columns of one
@@ -63,6 +66,8 @@ def net_standard_error(
     if live.any():
         fall = np.maximum(block_spread[live] / spread[live], float(rows_per_block) ** -_FASTEST)
         rate = np.clip(-np.log(np.median(fall)) / math.log(rows_per_block), _SLOWEST, _FASTEST)
+        if live.sum() < _FEWEST_COLUMNS:
+            rate = _SLOWEST
         level = spread[live] * np.sqrt(fall * fall.mean())
         error[live] = np.sqrt(level / (n_blocks**rate - 1))
     return error, degrees

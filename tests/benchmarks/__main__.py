@@ -1,0 +1,67 @@
+"""Measured comparisons with peers: `python -m tests.benchmarks NAME [--long] [--out FILE]`."""
+
+import argparse
+import importlib
+import json
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+from tests.benchmarks.comparison import PROBABILITY, Row
+
+# A workflow joins by a module of this folder with `rows(long: bool) -> Iterator[Row]`, named here.
+WORKFLOWS = ("sensitivity",)
+
+_HEAD = f"{'verdict':<10}{'ours':>10}{'opponent':>10}{'ratio':>8}  {'interval':<20}{'required':<20}what"
+
+
+def main() -> int:
+    """Measure, print and save; 1 if a row is missed."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("name", choices=[*WORKFLOWS, "all"])
+    parser.add_argument("--long", action="store_true", help="more keys, slow opponents; hours rather than minutes")
+    parser.add_argument("--out", type=Path, help="where the rows are saved; benchmark-NAME.json by default")
+    arguments = parser.parse_args()
+    path = arguments.out or Path(f"benchmark-{arguments.name}.json")
+    if not path.absolute().parent.is_dir():
+        parser.error(f"the folder of --out {path} does not exist; create it first.")
+
+    form = "long" if arguments.long else "short"
+    print(f"{form} form; keys are 0, 1, 2, ..., their number is in each row; intervals hold {PROBABILITY:.0%}\n{_HEAD}")
+    measured = []
+    for row in _rows(WORKFLOWS if arguments.name == "all" else (arguments.name,), arguments.long):
+        print(_line(row), flush=True)
+        measured.append(row)
+        path.write_text(json.dumps(_document(form, measured), indent=1) + "\n")
+    counts = {verdict: sum(row.verdict == verdict for row in measured) for verdict in ("met", "undecided", "missed")}
+    print(f"{', '.join(f'{n} {verdict}' for verdict, n in counts.items())}; saved as {path}")
+    return int(counts["missed"] > 0)
+
+
+def _rows(names: tuple[str, ...], long: bool) -> Iterator[Row]:
+    for name in names:
+        yield from importlib.import_module(f"tests.benchmarks.{name}").rows(long)
+
+
+def _line(row: Row) -> str:
+    theirs = "" if row.theirs is None else f"{row.theirs:.3g}"
+    ratio = "" if row.ratio is None else f"{row.ratio:.3g}"
+    low, high = row.interval
+    interval = f"[{low:.3g}, {high:.3g}]" if low < high else ""
+    what = f"{row.what}; against {row.opponent}" if row.opponent else row.what
+    return f"{row.verdict:<10}{row.ours:>10.3g}{theirs:>10}{ratio:>8}  {interval:<20}{row.required:<20}{what}"
+
+
+def _document(form: str, measured: list[Row]) -> dict[str, object]:
+    versions = {name: metadata.version(name) for name in ("uqkit", "numpy", "scipy", "jax", "SALib")}
+    return {
+        "form": form,
+        "python": sys.version.split()[0],
+        "versions": versions,
+        "rows": [r.record() for r in measured],
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -7,7 +7,7 @@ from jaxtyping import Key
 
 from uqkit.errors import InputError
 
-__all__ = ["as_key", "key_label", "numpy_generator"]
+__all__ = ["as_key", "key_from_label", "key_label", "numpy_generator"]
 
 
 def as_key(key: object) -> Key[jax.Array, ""]:
@@ -47,3 +47,10 @@ def key_label(key: Key[jax.Array, ""]) -> str:
     """The key as text that fits a file's attribute and gives the key back by its numbers."""
     data = ", ".join(str(word) for word in np.asarray(jax.random.key_data(key)).ravel())
     return f"{jax.random.key_impl(key)}[{data}]"
+
+
+def key_from_label(label: str) -> Key[jax.Array, ""]:
+    """The key that `key_label` wrote."""
+    implementation, _, words = label.rstrip("]").partition("[")
+    data = np.array([int(word) for word in words.split(",")], dtype=np.uint32)
+    return jax.random.wrap_key_data(jnp.asarray(data), impl=implementation)

@@ -48,6 +48,7 @@ def evaluate(
     *,
     failures: FailurePolicy | None = None,
     store: str | Path | None = None,
+    known: Evaluations | None = None,
     progress: bool | None = None,
 ) -> Evaluations:
     """Run a model at every row of `points`.
@@ -57,6 +58,7 @@ def evaluate(
         points: Physical input values, one row a point.
         failures: What to do about failed points; by default they are masked, up to a tenth of them.
         store: A SQLite file: each finished row is committed there at once, and rows already there are not run again.
+        known: Evaluations done before: rows at the same points are taken from there.
         progress: Whether to show progress on stderr; None shows it only on a terminal.
 
     Raises:
@@ -79,8 +81,10 @@ def evaluate(
         )
     version = _store_version(problem) if store is not None else ""
     with Journal(store) if store is not None else nullcontext() as journal:
-        campaign = _Campaign(problem, points, failures, journal, version)
-        campaign.reuse()
+        campaign = _Campaign(problem, points, failures, journal, version, keyed=bool(store or known))
+        if known is not None:
+            campaign.reuse_known(known)
+        campaign.reuse_stored()
         try:
             campaign.run(progress)
         except KeyboardInterrupt:
@@ -107,6 +111,8 @@ class _Campaign:
         failures: FailurePolicy,
         journal: Journal | None,
         version: str,
+        *,
+        keyed: bool,
     ) -> None:
         self.problem, self.points, self.failures = problem, points, failures
         self.journal, self.version = journal, version
@@ -115,18 +121,27 @@ class _Campaign:
         self.messages: dict[int, str] = {}
         self.n_reused = 0
         # What else the answer depends on: names and labels, so that a reordered model does not reuse its rows.
-        config = repr((problem.inputs.names, problem.outputs.labels, problem.takes))
-        self.keys = Journal.keys(version, config, points) if journal is not None else []
+        self.config = repr((problem.inputs.names, problem.outputs.labels, problem.takes))
+        self.keys = Journal.keys(version, self.config, points) if keyed else []
 
-    def reuse(self) -> None:
+    def reuse_known(self, known: Evaluations) -> None:
+        """Fill the rows that were evaluated before."""
+        place = {key: i for i, key in enumerate(Journal.keys(self.version, self.config, known.points))}
+        for index, key in enumerate(self.keys):
+            if key in place and known.status[place[key]] != Status.PENDING:
+                i = place[key]
+                self._fill(index, Row(known.values[i], int(known.status[i]), known.messages.get(i, "")))
+                self.n_reused += 1
+
+    def reuse_stored(self) -> None:
         """Fill the rows that the store has."""
         if self.journal is None:
             return
         found = self.journal.finished(self.keys)
         for index, key in enumerate(self.keys):
-            if key in found:
+            if key in found and self.status[index] == Status.PENDING:
                 self._fill(index, found[key])
-        self.n_reused = len(found)
+                self.n_reused += 1
         others = sum(n for version, n in self.journal.versions().items() if version != self.version)
         if others:
             warnings.warn(

@@ -9,7 +9,8 @@ POSTERIOR = "posterior"
 DIAGNOSTICS = "diagnostics"
 CONVERGENCE = "convergence"
 EVALUATIONS = "evaluations"
-GROUPS = frozenset({ESTIMATES, POSTERIOR, DIAGNOSTICS, CONVERGENCE, EVALUATIONS})
+WEIGHTED_SAMPLE = "weighted_sample"
+GROUPS = frozenset({ESTIMATES, POSTERIOR, DIAGNOSTICS, CONVERGENCE, EVALUATIONS, WEIGHTED_SAMPLE})
 
 # Dimensions
 CHAIN = "chain"
@@ -22,7 +23,17 @@ OUTPUT = "output"
 POINT = "point"
 FAILURE = "failure"
 N_EVALUATIONS = "n_evaluations"
-DIMENSIONS = frozenset({CHAIN, DRAW, INPUT, INPUT_OTHER, GROUP, GROUP_OTHER, OUTPUT, POINT, FAILURE, N_EVALUATIONS})
+FUNCTION = "function"
+LAW = "law"
+CONTROL = "control"
+COMPONENT = "component"
+BATCH = "batch"
+DIMENSIONS = frozenset(
+    {
+        *(CHAIN, DRAW, INPUT, INPUT_OTHER, GROUP, GROUP_OTHER, OUTPUT, POINT, FAILURE, N_EVALUATIONS),
+        *(FUNCTION, LAW, CONTROL, COMPONENT, BATCH),
+    }
+)
 
 # Estimates
 SOBOL_FIRST = "sobol_first"
@@ -30,6 +41,10 @@ SOBOL_TOTAL = "sobol_total"
 SOBOL_SECOND = "sobol_second"
 OUTPUT_MEAN = "output_mean"
 OUTPUT_VARIANCE = "output_variance"
+EXPECTATION = "expectation"
+
+# Weighted sample
+LOG_WEIGHT = "log_weight"
 
 # Evaluations
 INPUT_VALUE = "input_value"
@@ -47,6 +62,14 @@ N_REUSED = "n_reused"
 BUDGET_UNUSED = "budget_unused"
 VERDICT = "verdict"
 VERDICT_TEXT = "verdict_text"
+N_EXPLORATION = "n_exploration"
+EFFECTIVE_DRAWS = "effective_draws"
+PARETO_K = "pareto_k"
+LAW_PARETO_K = "law_pareto_k"
+LAW_Z = "law_z"
+CONTROL_Z = "control_z"
+COMPONENT_SHARE = "component_share"
+CRITERION = "criterion"
 
 VARIABLES = frozenset(
     {
@@ -68,6 +91,16 @@ VARIABLES = frozenset(
         BUDGET_UNUSED,
         VERDICT,
         VERDICT_TEXT,
+        EXPECTATION,
+        LOG_WEIGHT,
+        N_EXPLORATION,
+        EFFECTIVE_DRAWS,
+        PARETO_K,
+        LAW_PARETO_K,
+        LAW_Z,
+        CONTROL_Z,
+        COMPONENT_SHARE,
+        CRITERION,
     }
 )
 

@@ -8,14 +8,21 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float
 
-from uqkit.errors import InputError, StoreError
-from uqkit.evaluate import Evaluations, Status
+from uqkit.evaluate import Evaluations
 from uqkit.problems import ForwardModel
 from uqkit.results import Provenance, build, schema
+from uqkit.sensitivity.groups import (
+    common_output_unit,
+    diagnostics_group,
+    evaluation_counts,
+    evaluations_group,
+    input_coords,
+    output_coords,
+)
 from uqkit.sensitivity.intervals import Assessment, Statistic
 from uqkit.sensitivity.pick_freeze import FIRST, MEAN, SECOND, TOTAL, VARIANCE, Layout, pairs
 
-__all__ = ["Convergence", "OutputIndices", "assemble", "stored_evaluations"]
+__all__ = ["Convergence", "OutputIndices", "assemble", "pick_freeze_diagnostics"]
 
 _VARIABLE = {
     FIRST: (schema.SOBOL_FIRST, "first-order Sobol' index"),
@@ -73,45 +80,30 @@ class Convergence:
 
 def assemble(
     outputs: Sequence[OutputIndices],
-    convergence: Convergence,
     *,
     problem: ForwardModel,
     factors: tuple[str, ...],
     grouped: bool,
     evaluations: Evaluations,
-    n_rows: int,
-    n_rows_used: int,
-    budget: int,
+    diagnostics: xr.Dataset,
     probability: float,
+    interval_kind: str,
     method: Mapping[str, Any],
     key_text: str,
     wall_time: float,
+    convergence: Convergence | None = None,
 ) -> xr.DataTree:
     """The result of `sobol_indices`."""
     labels = _Labels(problem, factors, grouped)
-    interval = {schema.PROBABILITY: probability, schema.INTERVAL_KIND: f"equal-tailed, {method['assessed_by']['type']}"}
-    verdict, text = _verdict(outputs, labels, evaluations, n_rows, n_rows_used)
+    interval = {schema.PROBABILITY: probability, schema.INTERVAL_KIND: f"equal-tailed, {interval_kind}"}
     groups = {
         schema.ESTIMATES: _estimates([one.estimates for one in outputs], labels, interval),
         schema.POSTERIOR: _draws([one.draws for one in outputs], labels),
-        schema.CONVERGENCE: _convergence(convergence, labels, interval),
-        schema.DIAGNOSTICS: _diagnostics(
-            {
-                schema.N_MODEL_EVALUATIONS_COUNT: (
-                    len(evaluations.points),
-                    "model evaluations in the estimates' design",
-                ),
-                schema.N_REUSED: (evaluations.n_reused, "evaluations taken from a store"),
-                schema.N_FAILED: (evaluations.n_failed, "evaluations without a finite output"),
-                schema.N_ROWS: (n_rows, "rows of the design"),
-                schema.N_ROWS_USED: (n_rows_used, "rows without a failed evaluation"),
-                schema.BUDGET_UNUSED: (budget - len(evaluations.points), "evaluations that no whole row was left for"),
-            },
-            verdict,
-            text,
-        ),
-        schema.EVALUATIONS: _evaluations(evaluations, problem, labels),
+        schema.DIAGNOSTICS: diagnostics,
+        schema.EVALUATIONS: evaluations_group(evaluations, problem),
     }
+    if convergence is not None:
+        groups[schema.CONVERGENCE] = _convergence(convergence, labels, interval)
     provenance = Provenance(
         workflow="sensitivity",
         problem=problem.name,
@@ -131,19 +123,10 @@ class _Labels:
         self.other = schema.GROUP_OTHER if grouped else schema.INPUT_OTHER
         self.factors = factors
         self.output_labels = list(problem.outputs.labels)
-        self.output: dict[str, Any] = {
-            schema.OUTPUT: self.output_labels,
-            "output_units": (schema.OUTPUT, list(problem.outputs.units)),
-            **{dim: (schema.OUTPUT, values) for dim, values in problem.outputs.coordinates().items()},
-        }
-        self.input_columns: dict[str, Any] = {
-            schema.INPUT: list(problem.inputs.names),
-            "input_units": (schema.INPUT, list(problem.inputs.units.values())),
-            "input_description": (schema.INPUT, list(problem.inputs.descriptions.values())),
-        }
+        self.output = output_coords(problem)
+        self.input_columns = input_coords(problem)
         self.factor_coords: dict[str, Any] = {schema.GROUP: list(factors)} if grouped else self.input_columns
-        units = set(problem.outputs.units)
-        self.output_unit = units.pop() if len(units) == 1 else "see output_units"
+        self.output_unit = common_output_unit(problem)
 
     def dims(self, name: str) -> tuple[str, ...]:
         """Dimensions of an estimate after `output`."""
@@ -239,52 +222,33 @@ def _draws(outputs: Sequence[Mapping[str, np.ndarray]], labels: _Labels) -> xr.D
     return xr.Dataset(variables, coords, {schema.INDEPENDENT_DRAWS: 1})
 
 
-def _diagnostics(counts: Mapping[str, tuple[int, str]], verdict: str, text: str) -> xr.Dataset:
-    variables: dict[str, Any] = {
-        name: ((), np.int64(count), {"units": "1", "long_name": long_name})
-        for name, (count, long_name) in counts.items()
-    }
-    variables[schema.VERDICT] = ((), verdict, {"units": "1", "long_name": "verdict: ok, warn or fail"})
-    variables[schema.VERDICT_TEXT] = ((), text, {"units": "1", "long_name": "reasons of the verdict"})
-    return xr.Dataset(variables)
-
-
-def _evaluations(evaluations: Evaluations, problem: ForwardModel, labels: _Labels) -> xr.Dataset:
-    statuses = ", ".join(f"{status.value}: {status.name.lower()}" for status in Status)
-    variables: dict[str, Any] = {
-        schema.INPUT_VALUE: (
-            (schema.POINT, schema.INPUT),
-            evaluations.points,
-            {"units": "see input_units", "long_name": f"inputs of {problem.name}"},
-        ),
-        schema.OUTPUT_VALUE: (
-            (schema.POINT, schema.OUTPUT),
-            evaluations.values,
-            {"units": labels.output_unit, "long_name": f"outputs of {problem.name}"},
-        ),
-        schema.STATUS: (
-            (schema.POINT,),
-            evaluations.status,
-            {"units": "1", "long_name": f"status of the evaluation ({statuses})"},
-        ),
-    }
-    if evaluations.messages:
-        failed = sorted(evaluations.messages)
-        variables[schema.FAILED_POINT] = (
-            (schema.FAILURE,),
-            np.array(failed),
-            {"units": "1", "long_name": "point that failed"},
-        )
-        variables[schema.FAILURE_MESSAGE] = (
-            (schema.FAILURE,),
-            np.array([evaluations.messages[i] for i in failed]),
-            {"units": "1", "long_name": "what went wrong there"},
-        )
-    return xr.Dataset(variables, {**labels.output, **labels.input_columns})
+def pick_freeze_diagnostics(
+    outputs: Sequence[OutputIndices],
+    output_labels: Sequence[str],
+    evaluations: Evaluations,
+    n_rows: int,
+    n_rows_used: int,
+    budget: int,
+) -> xr.Dataset:
+    """Counts of rows and evaluations, and what they and the intervals' widths say."""
+    verdict, text = _verdict(outputs, output_labels, evaluations, n_rows, n_rows_used)
+    return diagnostics_group(
+        {
+            **evaluation_counts(evaluations, budget),
+            schema.N_ROWS: (n_rows, "rows of the design"),
+            schema.N_ROWS_USED: (n_rows_used, "rows without a failed evaluation"),
+        },
+        verdict,
+        text,
+    )
 
 
 def _verdict(
-    outputs: Sequence[OutputIndices], labels: _Labels, evaluations: Evaluations, n_rows: int, n_rows_used: int
+    outputs: Sequence[OutputIndices],
+    output_labels: Sequence[str],
+    evaluations: Evaluations,
+    n_rows: int,
+    n_rows_used: int,
 ) -> tuple[str, str]:
     remarks = []
     if n_rows_used < n_rows:
@@ -303,42 +267,9 @@ def _verdict(
     )
     if widest > _WIDE:
         remarks.append(f"intervals reach {widest:.2g} to each side; raise the budget before ranking inputs")
-    constant = [label for label, one in zip(labels.output_labels, outputs, strict=True) if one.constant]
+    constant = [label for label, one in zip(output_labels, outputs, strict=True) if one.constant]
     if constant:
         remarks.append(f"no variance in {', '.join(constant)}: indices undefined")
     fail = widest > 0.5 or n_rows_used < n_rows / 2
     verdict = "fail" if fail else "warn" if remarks else "ok"
     return verdict, "; ".join(remarks) or "intervals are short and every evaluation succeeded"
-
-
-def stored_evaluations(result: xr.DataTree, problem: ForwardModel) -> Evaluations:
-    """The evaluations kept in a result.
-
-    Raises:
-        InputError: If the problem has other inputs or outputs.
-        StoreError: If the result has no evaluations.
-    """
-    if schema.EVALUATIONS not in result.children:
-        raise StoreError("the result has no group `evaluations`; pass a result of sobol_indices.")
-    kept = result[schema.EVALUATIONS].to_dataset()
-    for what, mine, theirs in (
-        ("inputs", problem.inputs.names, kept[schema.INPUT].values),
-        ("outputs", problem.outputs.labels, kept[schema.OUTPUT].values),
-    ):
-        if list(mine) != [str(name) for name in theirs]:
-            raise InputError(
-                f"the result has the {what} {', '.join(map(str, theirs))} but {problem.name} has {', '.join(mine)}; "
-                "pass the problem that the result is of."
-            )
-    messages = {}
-    if schema.FAILED_POINT in kept:
-        pairs_ = zip(kept[schema.FAILED_POINT].values, kept[schema.FAILURE_MESSAGE].values, strict=True)
-        messages = {int(point): str(text) for point, text in pairs_}
-    return Evaluations(
-        points=kept[schema.INPUT_VALUE].values,
-        values=kept[schema.OUTPUT_VALUE].values,
-        status=kept[schema.STATUS].values,
-        messages=messages,
-        n_run=0,
-        n_reused=kept.sizes[schema.POINT],
-    )

@@ -16,11 +16,11 @@ from jaxtyping import Bool, Float, Key
 from uqkit._typing import PRNGKey
 from uqkit.errors import EvaluationError, InputError, StoreError, UqkitWarning
 from uqkit.evaluate import Evaluations, FailurePolicy, evaluate
-from uqkit.inputs import MonteCarlo, ScrambledSobol, check_groups
+from uqkit.inputs import check_groups
 from uqkit.keys import as_key, key_label
 from uqkit.problems import ForwardModel
 from uqkit.results import schema
-from uqkit.sensitivity import estimators, intervals
+from uqkit.sensitivity.groups import checked_budget, stored_evaluations
 from uqkit.sensitivity.intervals import BayesianBootstrap, InfluenceFunction, Interval
 from uqkit.sensitivity.pick_freeze import (
     FIRST,
@@ -32,7 +32,8 @@ from uqkit.sensitivity.pick_freeze import (
     factor_columns,
     index_statistic,
 )
-from uqkit.sensitivity.result import Convergence, OutputIndices, assemble, stored_evaluations
+from uqkit.sensitivity.record import as_record, from_record
+from uqkit.sensitivity.result import Convergence, OutputIndices, assemble, pick_freeze_diagnostics
 
 __all__ = ["PickFreezeSample", "restore", "sobol_indices"]
 
@@ -93,7 +94,7 @@ def sobol_indices(
     complete = check_groups(groups, problem.inputs.names) if groups else problem.inputs.groups
     _check_independence(problem, complete)
     sampling_key, analysis_key = jax.random.split(as_key(key))
-    allowed = _checked_budget(budget)
+    allowed = checked_budget(budget)
     layout = _layout(problem, method, order, complete, allowed)
     n_inputs = len(problem.inputs)
     unit = method.design.unit_points(layout.n_rows, 2 * n_inputs, key=sampling_key)
@@ -204,15 +205,16 @@ class PickFreezeSample:
             )
         return assemble(
             outputs,
-            Convergence([n * self.layout.points_per_row for n in shown], convergence),
             problem=self.problem,
             factors=self.factors,
             grouped=self.groups is not None,
             evaluations=self.evaluations,
-            n_rows=self.layout.n_rows,
-            n_rows_used=int(used.sum()),
-            budget=self.budget,
+            diagnostics=pick_freeze_diagnostics(
+                outputs, labels, self.evaluations, self.layout.n_rows, int(used.sum()), self.budget
+            ),
+            convergence=Convergence([n * self.layout.points_per_row for n in shown], convergence),
             probability=PROBABILITY,
+            interval_kind=type(method.assessed_by).__name__,
             method=self._method_record(method, order),
             key_text=self.key_text,
             wall_time=time.perf_counter() - started,
@@ -249,8 +251,8 @@ class PickFreezeSample:
 
     def _method_record(self, method: PickFreeze, order: tuple[str, ...]) -> dict[str, Any]:
         return {
-            **_as_record(method),
-            "assessed_by": _as_record(method.assessed_by),
+            **as_record(method),
+            "assessed_by": as_record(method.assessed_by),
             "order": list(order),
             "groups": {name: list(members) for name, members in self.groups.items()} if self.groups else None,
             "n_rows": self.layout.n_rows,
@@ -280,7 +282,7 @@ def restore(result: xr.DataTree, problem: ForwardModel) -> PickFreezeSample:
     groups = {name: tuple(members) for name, members in record["groups"].items()} if record["groups"] else None
     return PickFreezeSample(
         problem=problem,
-        method=_from_record(record),
+        method=from_record({name: record[name] for name in ("type", "first", "total", "design", "interval")}),
         order=tuple(record["order"]),
         groups=groups,
         layout=Layout(
@@ -313,14 +315,6 @@ def _check_independence(problem: ForwardModel, groups: dict[str, tuple[str, ...]
         )
 
 
-def _checked_budget(budget: object) -> int:
-    if isinstance(budget, bool) or not isinstance(budget, (int, float, np.number)) or budget != int(budget):
-        raise InputError(f"`budget` is {budget!r}; pass the number of model evaluations to spend, a whole number.")
-    if budget <= 0:
-        raise InputError(f"`budget` is {budget}; pass the number of model evaluations to spend, above zero.")
-    return int(budget)
-
-
 def _needs_ba(method: PickFreeze, order: tuple[str, ...]) -> bool:
     used = [method.first] * (FIRST in order or SECOND in order) + [method.total] * (TOTAL in order)
     return SECOND in order or any(estimator.needs_ba for estimator in used)
@@ -345,38 +339,3 @@ def _layout(
             f"raise the budget to at least {2 * one_row.points_per_row}, or group the inputs."
         )
     return dataclasses.replace(one_row, n_rows=n_rows)
-
-
-def _as_record(setting: Any) -> Any:
-    """A settings object as JSON types: its class's name and its fields."""
-    if not dataclasses.is_dataclass(setting):
-        return setting
-    fields = {field.name: _as_record(getattr(setting, field.name)) for field in dataclasses.fields(setting)}
-    return {"type": type(setting).__name__, **fields}
-
-
-def _from_record(record: dict[str, Any]) -> PickFreeze:
-    known = {
-        cls.__name__: cls
-        for cls in (
-            estimators.Azzini,
-            estimators.Janon,
-            estimators.Jansen,
-            estimators.Martinez,
-            estimators.Saltelli2010,
-            intervals.BayesianBootstrap,
-            intervals.InfluenceFunction,
-            intervals.SubNets,
-            MonteCarlo,
-            ScrambledSobol,
-        )
-    }
-
-    def made(part: dict[str, Any] | None) -> Any:
-        if part is None:
-            return None
-        if part["type"] not in known:
-            raise StoreError(f"the result was made with {part['type']!r}, which this uqkit does not know.")
-        return known[part["type"]](**{name: value for name, value in part.items() if name != "type"})
-
-    return PickFreeze(**{name: made(record[name]) for name in ("first", "total", "design", "interval")})

@@ -70,8 +70,8 @@ def expectations(
 
     Returns:
         A tree with `estimates` (expectation with _se, _lower, _upper on function, and law), `posterior` (draws of the
-        expectations, correlated as one sample makes them), `weighted_sample` (the final draws with log_weight = log f/g),
-        `diagnostics` with a verdict, and `evaluations`.
+        expectations, correlated as one sample makes them), `weighted_sample` (the final draws with their log_weight,
+        log f/g), `diagnostics` with a verdict, and `evaluations`.
 
     Raises:
         InputError: If an argument cannot be used; before any evaluation.

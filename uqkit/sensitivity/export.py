@@ -14,8 +14,13 @@ __all__ = ["to_dataframe", "to_salib"]
 
 
 def to_dataframe(result: xr.DataTree) -> pd.DataFrame:
-    """First-order and total indices with their intervals, one row an output and input (or group)."""
+    """Estimates with their intervals: indices, one row an output and input (or group), or expectations."""
     estimates = result[schema.ESTIMATES].to_dataset()
+    if schema.EXPECTATION in estimates:
+        name = schema.EXPECTATION
+        shown = {"expectation": name, "se": schema.standard_error(name)}
+        shown |= {"lower": schema.lower(name), "upper": schema.upper(name)}
+        return pd.DataFrame({column: estimates[variable].to_series() for column, variable in shown.items()})
     factor = schema.GROUP if schema.GROUP in estimates.dims else schema.INPUT
     columns = {}
     for short, variable in (("first", schema.SOBOL_FIRST), ("total", schema.SOBOL_TOTAL)):

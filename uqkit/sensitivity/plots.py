@@ -8,7 +8,16 @@ from uqkit.errors import InputError
 from uqkit.plots import STYLES, interval_band, interval_points, new_axes
 from uqkit.results import schema
 
-__all__ = ["plot_convergence", "plot_field_indices", "plot_indices", "plot_output", "plot_second_order"]
+__all__ = [
+    "plot_convergence",
+    "plot_expectations",
+    "plot_field_indices",
+    "plot_indices",
+    "plot_known_means",
+    "plot_output",
+    "plot_second_order",
+    "plot_weights",
+]
 
 _NAMES = {"first": schema.SOBOL_FIRST, "total": schema.SOBOL_TOTAL}
 _LABELS = {"first": "first-order index", "total": "total index"}
@@ -204,5 +213,101 @@ def plot_output(result: xr.DataTree, *, output: str | None = None, ax: Axes | No
     ax.set_xlabel(label if units == "1" else f"{label} ({units})")
     ax.set_ylabel("density")
     ax.set_title(f"Output of {result.attrs[schema.PROBLEM]}")
+    ax.legend(loc="best", frameon=False)
+    return ax
+
+
+def plot_expectations(result: xr.DataTree, *, function: str | None = None, ax: Axes | None = None) -> Axes:
+    """Expectations with their intervals: of every function, or of one function under every law.
+
+    Args:
+        result: What `expectations` returned.
+        function: Which function, where there are several and laws too.
+        ax: Where to draw; a new figure by default.
+    """
+    estimates = result[schema.ESTIMATES].to_dataset()
+    if schema.EXPECTATION not in estimates:
+        raise InputError("the result has no expectations; use plot_indices for Sobol' indices.")
+    known = [str(name) for name in estimates[schema.FUNCTION].values]
+    if function is not None and function not in known:
+        raise InputError(f"the result has no function {function!r}; it has {', '.join(known)}.")
+    rows = schema.FUNCTION
+    if schema.LAW in estimates.dims:
+        if function is None and len(known) > 1:
+            raise InputError(f"the result has the functions {', '.join(known)} under laws; name one, function=...")
+        estimates, rows = estimates.sel({schema.FUNCTION: function or known[0]}), schema.LAW
+    elif function is not None:
+        estimates = estimates.sel({schema.FUNCTION: [function]})
+    names = [str(name) for name in estimates[rows].values]
+    value, lower, upper = _interval(estimates, schema.EXPECTATION)
+    ax = new_axes(ax, height=1.2 + 0.3 * min(len(names), 40))
+    interval_points(ax, np.arange(len(names), dtype=float), value, lower, upper, STYLES[0], "expectation")
+    ax.set_ylim(len(names) - 0.5, -0.5)
+    if len(names) <= 40:
+        ax.set_yticks(np.arange(len(names)), names)
+    else:
+        ax.set_ylabel(f"{rows}, in order")
+    if (lower > 0).all() and upper.max() > 100 * lower.min():
+        ax.set_xscale("log")
+    ax.set_xlabel(f"expectation ({_percent(estimates, schema.EXPECTATION)})")
+    what = f"{estimates[schema.FUNCTION].item()} under {len(names)} laws" if rows == schema.LAW else "expectations"
+    ax.set_title(f"{result.attrs[schema.PROBLEM]}: {what}")
+    ax.grid(axis="x", alpha=0.3)
+    return ax
+
+
+def plot_weights(result: xr.DataTree, *, law: str | None = None, ax: Axes | None = None) -> Axes:
+    """How evenly the final sample speaks for a law: a histogram of the weights f/g on a logarithmic axis.
+
+    Args:
+        result: What `expectations` returned.
+        law: Which law; may be left out where there is one.
+        ax: Where to draw; a new figure by default.
+    """
+    if schema.WEIGHTED_SAMPLE not in result.children:
+        raise InputError("the result has no weighted sample; it is of another method.")
+    sample = result[schema.WEIGHTED_SAMPLE].to_dataset()
+    if schema.LAW in sample.dims:
+        known = [str(name) for name in sample[schema.LAW].values]
+        if law not in known:
+            raise InputError(f"the result has the laws {', '.join(known[:8])}; name one of them, law=...")
+        sample = sample.sel({schema.LAW: law})
+    log_weight = sample[schema.LOG_WEIGHT].values.ravel()
+    shown = log_weight[np.isfinite(log_weight) & (log_weight > log_weight.max() - 50)] / np.log(10)
+    weight = np.exp(log_weight - log_weight.max())
+    effective = weight.sum() ** 2 / (weight**2).sum()
+    ax = new_axes(ax)
+    ax.hist(shown, bins=60, color=STYLES[0].colour, alpha=0.5)
+    ax.axvline(0, color="black", linewidth=0.8)
+    ax.set_xlabel("weight f/g, power of ten")
+    ax.set_ylabel("draws")
+    ax.set_title(f"Weights: {effective:,.0f} effective of {len(log_weight):,} draws")
+    return ax
+
+
+def plot_known_means(result: xr.DataTree, *, ax: Axes | None = None) -> Axes:
+    """Checks of the sampler: z-scores of means that are known, with the band that holds 95% of right ones.
+
+    Args:
+        result: What an importance sampler made.
+        ax: Where to draw; a new figure by default.
+    """
+    diagnostics = result[schema.DIAGNOSTICS].to_dataset()
+    if schema.CONTROL_Z not in diagnostics:
+        raise InputError("the result has no known means; it is of another method.")
+    control, law = (np.atleast_1d(diagnostics[name].values) for name in (schema.CONTROL_Z, schema.LAW_Z))
+    ax = new_axes(ax)
+    ax.axhspan(-1.96, 1.96, color="0.9", zorder=0)
+    for values, style, label, start in (
+        (law, STYLES[1], "mean of f/g", 0),
+        (control, STYLES[0], "controls", len(law)),
+    ):
+        positions = start + np.arange(len(values))
+        ax.plot(positions, values, style.marker, color=style.colour, markersize=4, label=label)
+    largest = float(np.abs(np.concatenate([control, law])).max())
+    ax.set_ylim(-max(4.0, 1.1 * largest), max(4.0, 1.1 * largest))
+    ax.set_xlabel("known mean, in order")
+    ax.set_ylabel("z-score")
+    ax.set_title(f"Known means: verdict {diagnostics[schema.VERDICT].item()}")
     ax.legend(loc="best", frameon=False)
     return ax

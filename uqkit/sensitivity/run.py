@@ -16,11 +16,13 @@ from jaxtyping import Bool, Float, Key
 from uqkit._typing import PRNGKey
 from uqkit.errors import EvaluationError, InputError, StoreError, UqkitWarning
 from uqkit.evaluate import Evaluations, FailurePolicy, evaluate
-from uqkit.inputs import check_groups
-from uqkit.keys import as_key, key_label
+from uqkit.inputs import Design, LatinHypercube, check_groups
+from uqkit.keys import as_key, key_from_label, key_label
 from uqkit.problems import ForwardModel
 from uqkit.results import schema
+from uqkit.sensitivity.campaign import Asker
 from uqkit.sensitivity.groups import checked_budget, stored_evaluations
+from uqkit.sensitivity.importance import ImportanceMethod
 from uqkit.sensitivity.intervals import BayesianBootstrap, InfluenceFunction, Interval
 from uqkit.sensitivity.pick_freeze import (
     FIRST,
@@ -34,11 +36,14 @@ from uqkit.sensitivity.pick_freeze import (
 )
 from uqkit.sensitivity.record import as_record, from_record
 from uqkit.sensitivity.result import Convergence, OutputIndices, assemble, pick_freeze_diagnostics
+from uqkit.sensitivity.sobol_importance import sobol_by_importance
 
-__all__ = ["PickFreezeSample", "restore", "sobol_indices"]
+__all__ = ["PickFreezeSample", "extend_sobol_indices", "restore", "sobol_indices"]
 
 PROBABILITY = 0.95
 N_DRAWS = 1_000
+# With a tolerance, intervals of fewer rows than these are not believed.
+_FEWEST_ROWS_JUDGED = 128
 # Rows of the smallest part of a design that the convergence is shown for.
 _FEWEST_ROWS_SHOWN = 32
 
@@ -46,11 +51,12 @@ _FEWEST_ROWS_SHOWN = 32
 def sobol_indices(
     problem: ForwardModel,
     *,
-    method: PickFreeze | None = None,
+    method: PickFreeze | ImportanceMethod | None = None,
     budget: int,
     key: PRNGKey,
     order: Sequence[str] = (FIRST, TOTAL),
     groups: Mapping[str, Sequence[str]] | None = None,
+    tolerance: float | None = None,
     failures: FailurePolicy | None = None,
     store: str | Path | None = None,
     progress: bool | None = None,
@@ -59,13 +65,15 @@ def sobol_indices(
 
     Args:
         problem: The model and its uncertain inputs.
-        method: Estimators, design and interval; `PickFreeze()` by default.
+        method: `PickFreeze()` by default, with its estimators, design and interval; or `AdaptiveImportanceSampling()`,
+            for a model of one output whose variance comes from rare places.
         budget: Most model evaluations to spend. A row of the design costs `2 + n_inputs` of them, `2 + 2 n_inputs`
             with second order; whole rows are run, a power of two for a Sobol' design, and the rest is reported.
         key: A JAX key or an int; the same key gives the same numbers.
         order: Which indices: "first", "total", "second".
         groups: Group -> its inputs, to be taken together; an input that no group names stands alone. By default the
             groups of the inputs, if they have any.
+        tolerance: Stop as soon as every 95% interval of an index reaches at most this far to each side.
         failures: What to do about points where the model fails; by default up to a tenth are left out, row-wise.
         store: A SQLite file that keeps every finished evaluation; the same call with it resumes a stopped run.
         progress: Whether to show progress on stderr; None shows it only on a terminal.
@@ -88,29 +96,50 @@ def sobol_indices(
     if not isinstance(problem, ForwardModel):
         raise InputError(f"the problem is a {type(problem).__name__}; pass a uqkit.ForwardModel, or uqkit.load(name).")
     method = PickFreeze() if method is None else method
-    if not isinstance(method, PickFreeze):
-        raise InputError(f"`method` is {method!r}; pass PickFreeze(...).")
+    if not isinstance(method, (PickFreeze, ImportanceMethod)):
+        raise InputError(f"`method` is {method!r}; pass PickFreeze(...) or AdaptiveImportanceSampling(...).")
     order = _checked_order(order)
     complete = check_groups(groups, problem.inputs.names) if groups else problem.inputs.groups
     _check_independence(problem, complete)
-    sampling_key, analysis_key = jax.random.split(as_key(key))
     allowed = checked_budget(budget)
+    if tolerance is not None and not tolerance > 0:
+        raise InputError(f"`tolerance` is {tolerance}; pass a half-width of the indices above zero, such as 0.02.")
+    typed = as_key(key)
+    if not isinstance(method, PickFreeze):
+        if tolerance is not None:
+            raise InputError("`tolerance` goes with PickFreeze(); importance sampling spends its whole budget here.")
+        asker = Asker(problem, failures, store, progress)
+        return sobol_by_importance(problem, method, order, complete, allowed, typed, asker, PROBABILITY)
     layout = _layout(problem, method, order, complete, allowed)
-    n_inputs = len(problem.inputs)
-    unit = method.design.unit_points(layout.n_rows, 2 * n_inputs, key=sampling_key)
-    points = layout.points(problem.inputs.from_unit(unit[:, :n_inputs]), problem.inputs.from_unit(unit[:, n_inputs:]))
-    evaluations = evaluate(problem, points, failures=failures, store=store, progress=progress)
-    sample = PickFreezeSample(
-        problem=problem,
-        method=method,
-        order=order,
-        groups=complete,
-        layout=layout,
-        evaluations=evaluations,
-        budget=allowed,
-        key_text=key_label(as_key(key)),
-    )
-    return sample._analyse(method, order, analysis_key, started)
+    sizes = _sizes(layout.n_rows, tolerance, method.design)
+    sampling_key, analysis_key = jax.random.split(typed)
+    points = _points(problem, method, layout, sampling_key)
+    evaluations = None
+    result = None
+    for n_rows in sizes:
+        part = dataclasses.replace(layout, n_rows=n_rows)
+        shorter = evaluations
+        evaluations = evaluate(
+            problem, points[: part.n_points], failures=failures, store=store, known=shorter, progress=progress
+        )
+        if shorter is not None:  # what this very call evaluated before was not reused from anywhere
+            n_reused = evaluations.n_reused - len(shorter.points) + shorter.n_reused
+            evaluations = dataclasses.replace(evaluations, n_reused=n_reused)
+        sample = PickFreezeSample(
+            problem=problem,
+            method=method,
+            order=order,
+            groups=complete,
+            layout=part,
+            evaluations=evaluations,
+            budget=allowed,
+            key_text=key_label(typed),
+        )
+        result = sample._analyse(method, order, analysis_key, started)
+        if tolerance is not None and _widest(result) <= tolerance:
+            break
+    assert result is not None
+    return result
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -262,6 +291,38 @@ class PickFreezeSample:
         }
 
 
+def extend_sobol_indices(
+    result: xr.DataTree,
+    problem: ForwardModel,
+    *,
+    budget: int,
+    failures: FailurePolicy | None,
+    store: str | Path | None,
+    progress: bool | None,
+) -> xr.DataTree:
+    """More rows for a result of `sobol_indices` by `PickFreeze`; see `uqkit.sensitivity.extend`."""
+    started = time.perf_counter()
+    sample = restore(result, problem)
+    spent, more = sample.layout.n_points, checked_budget(budget)
+    layout = _layout(problem, sample.method, sample.order, sample.groups, spent + more)
+    if layout.n_rows <= sample.layout.n_rows:
+        raise InputError(
+            f"`budget` is {more}, but the design of {sample.layout.n_rows} rows grows next to "
+            f"{2 * sample.layout.n_rows}, {spent} evaluations more; raise the budget to that."
+        )
+    _check_continuable(sample.method.design)
+    sampling_key, analysis_key = jax.random.split(key_from_label(sample.key_text))
+    points = _points(problem, sample.method, layout, sampling_key)
+    if not np.array_equal(points[:spent], sample.evaluations.points):
+        raise StoreError(
+            "the design came out differently this time; pass the problem that the result is of, and use the versions "
+            "of uqkit, NumPy and SciPy in its attributes."
+        )
+    evaluations = evaluate(problem, points, failures=failures, store=store, known=sample.evaluations, progress=progress)
+    longer = dataclasses.replace(sample, layout=layout, evaluations=evaluations, budget=spent + more)
+    return longer._analyse(longer.method, longer.order, analysis_key, started)
+
+
 def restore(result: xr.DataTree, problem: ForwardModel) -> PickFreezeSample:
     """Evaluations of an earlier result, to be analysed again by other estimators without running the model.
 
@@ -278,6 +339,10 @@ def restore(result: xr.DataTree, problem: ForwardModel) -> PickFreezeSample:
             f"the result is of the workflow {result.attrs.get(schema.WORKFLOW)!r}; pass one of sobol_indices."
         )
     record = json.loads(result.attrs[schema.METHOD])
+    if record["type"] != "PickFreeze":
+        raise StoreError(
+            f"the result was made by {record['type']}, whose sample is continued by `extend`, not restored."
+        )
     evaluations = stored_evaluations(result, problem)
     groups = {name: tuple(members) for name, members in record["groups"].items()} if record["groups"] else None
     return PickFreezeSample(
@@ -313,6 +378,37 @@ def _check_independence(problem: ForwardModel, groups: dict[str, tuple[str, ...]
             f"the inputs {', '.join(linked)} of {problem.name} depend on each other, and pick-freeze exchanges "
             f"one without the other; put them in one group, as in groups={{'together': {linked}}}."
         )
+
+
+def _points(
+    problem: ForwardModel, method: PickFreeze, layout: Layout, key: Key[jax.Array, ""]
+) -> Float[np.ndarray, "point input"]:
+    n_inputs = len(problem.inputs)
+    unit = method.design.unit_points(layout.n_rows, 2 * n_inputs, key=key)
+    return layout.points(problem.inputs.from_unit(unit[:, :n_inputs]), problem.inputs.from_unit(unit[:, n_inputs:]))
+
+
+def _sizes(n_rows: int, tolerance: float | None, design: Design) -> list[int]:
+    """Rows after which to look: all of them, or with a tolerance every doubling from a start that can be judged."""
+    if tolerance is None:
+        return [n_rows]
+    _check_continuable(design)
+    doublings = [n_rows >> k for k in range(n_rows.bit_length()) if n_rows >> k >= _FEWEST_ROWS_JUDGED]
+    return sorted(doublings) or [n_rows]
+
+
+def _check_continuable(design: Design) -> None:
+    if isinstance(design, LatinHypercube):
+        raise InputError("a LatinHypercube() design cannot be continued; use ScrambledSobol() or MonteCarlo().")
+
+
+def _widest(result: xr.DataTree) -> float:
+    """The largest half-width of an index."""
+    estimates = result[schema.ESTIMATES].to_dataset()
+    indices = (name for name in (schema.SOBOL_FIRST, schema.SOBOL_TOTAL, schema.SOBOL_SECOND) if name in estimates)
+    return max(
+        float((estimates[schema.upper(name)] - estimates[schema.lower(name)]).max(skipna=True)) / 2 for name in indices
+    )
 
 
 def _needs_ba(method: PickFreeze, order: tuple[str, ...]) -> bool:

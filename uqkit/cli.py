@@ -2,6 +2,7 @@
 
 import json
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,15 +13,21 @@ import typer
 from uqkit.errors import RunInterrupted, UqkitError
 
 if TYPE_CHECKING:
+    import pandas as pd
     import xarray as xr
-
-    from uqkit.sensitivity import PickFreeze
+    from matplotlib.axes import Axes
 
 __all__ = ["app", "main"]
 
 app = typer.Typer(
-    help="Uncertainty quantification from the command line.", no_args_is_help=True, pretty_exceptions_enable=False
+    help="Uncertainty quantification from the command line.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+# A table in a terminal; the file has all rows.
+_MOST_ROWS = 40
 
 Out = Annotated[Path | None, typer.Option(help="Result file, .nc (netCDF) or .zarr (Zarr).", show_default="MODEL.nc")]
 Plot = Annotated[Path | None, typer.Option(help="Picture file.", show_default="MODEL.png")]
@@ -36,13 +43,36 @@ def main() -> None:
 def _plain_errors() -> Iterator[None]:
     """What a user can put right ends in one sentence and exit code 2, a stop on Ctrl-C in what is finished."""
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.showwarning = _plain_warning
+            yield
     except RunInterrupted as stop:
         typer.echo(f"uqkit: {stop}", err=True)
         sys.exit(130)
     except UqkitError as error:
         typer.echo(f"uqkit: {error}", err=True)
         sys.exit(2)
+
+
+def _plain_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
+    typer.echo(f"uqkit: {category.__name__}: {message}", err=True)
+
+
+def _version(wanted: bool | None) -> None:
+    if wanted:
+        from importlib import metadata
+
+        typer.echo(f"uqkit {metadata.version('uqkit')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool | None, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = None,
+) -> None:
+    """Uncertainty quantification from the command line."""
 
 
 @app.command()
@@ -62,7 +92,7 @@ def models() -> None:
 def sensitivity(
     model: Annotated[str, typer.Argument(help="Catalogue name, file.py that defines `problem`, or module:attribute.")],
     budget: Annotated[int, typer.Option(help="Most model evaluations to spend.")] = 10_240,
-    method: Annotated[str, typer.Option(help="pick-freeze.")] = "pick-freeze",
+    method: Annotated[str, typer.Option(help="pick-freeze, or adaptive-importance-sampling.")] = "pick-freeze",
     set_: Annotated[
         list[str] | None,
         typer.Option(
@@ -103,7 +133,7 @@ def _sensitivity(arguments: dict[str, Any], store: Path | None) -> None:
     stem = Path(arguments["model"].rpartition(":")[2]).stem
     out, plot = (Path(arguments[name] or f"{stem}{suffix}") for name, suffix in (("out", ".nc"), ("plot", ".png")))
     _check_files(out, plot)
-    method = _pick_freeze(arguments["method"], arguments["set_"] or [])
+    method = _method(arguments["method"], arguments["set_"] or [])
     problem = load(arguments["model"])
     if store is not None:
         from uqkit.evaluate import Journal
@@ -192,12 +222,16 @@ def _check_files(out: Path | None, plot: Path) -> None:
         raise InputError(f"the folder {str(plot.absolute().parent)!r} does not exist; create it first.")
 
 
-def _pick_freeze(method: str, settings: list[str]) -> "PickFreeze":
+def _method(method: str, settings: list[str]) -> Any:
     from uqkit import inputs, sensitivity
     from uqkit.errors import InputError
 
+    if method == "adaptive-importance-sampling":
+        if settings:
+            raise InputError(f"--set {settings[0]}: adaptive-importance-sampling takes no settings here.")
+        return sensitivity.AdaptiveImportanceSampling()
     if method != "pick-freeze":
-        raise InputError(f"no method {method!r}; use --method pick-freeze.")
+        raise InputError(f"no method {method!r}; use --method pick-freeze or adaptive-importance-sampling.")
     estimators = {
         name.lower(): getattr(sensitivity, name) for name in ("Saltelli2010", "Jansen", "Martinez", "Janon", "Azzini")
     }
@@ -239,38 +273,76 @@ def _print(result: "xr.DataTree") -> None:
 
     attributes = result.attrs
     diagnostics = result[schema.DIAGNOSTICS].to_dataset()
-    method = json.loads(attributes[schema.METHOD])
+    estimates = result[schema.ESTIMATES].to_dataset()
+    reused = int(diagnostics[schema.N_REUSED])
     typer.echo(
-        f"{attributes[schema.PROBLEM]}: Sobol' indices by {method['type']}, "
-        f"{attributes[schema.N_MODEL_EVALUATIONS]:,} evaluations in {method['n_rows']:,} rows, "
-        f"{attributes[schema.WALL_TIME]:.2g} s"
+        f"{attributes[schema.PROBLEM]}: {json.loads(attributes[schema.METHOD])['type']}, "
+        f"{attributes[schema.N_MODEL_EVALUATIONS]:,} evaluations{f' ({reused:,} reused)' if reused else ''}, "
+        f"{_duration(attributes[schema.WALL_TIME])}"
     )
-    table = to_dataframe(result)
-    typer.echo(table.to_string(max_rows=60, float_format=lambda value: f"{value:z.4f}"))
-    kind = result[schema.ESTIMATES].to_dataset()[schema.lower(schema.OUTPUT_MEAN)].attrs
+    interactions_only = schema.SOBOL_SECOND in estimates and schema.SOBOL_FIRST not in estimates
+    if not (interactions_only and schema.SOBOL_TOTAL not in estimates):
+        _echo_table(to_dataframe(result))
+    if schema.SOBOL_SECOND in estimates:
+        _echo_table(to_dataframe(result, interactions=True))
+    kind = next(v.attrs for v in estimates.data_vars.values() if schema.PROBABILITY in v.attrs)
     typer.echo(f"lower, upper: {kind[schema.PROBABILITY]:.0%} interval, {kind[schema.INTERVAL_KIND]}")
-    unused = int(diagnostics[schema.BUDGET_UNUSED])
-    if unused:
-        typer.echo(
-            f"{unused:,} evaluations of the budget were left: a design takes whole rows, a Sobol' net 2^k of them"
-        )
     typer.echo(f"verdict {diagnostics[schema.VERDICT].item()}: {diagnostics[schema.VERDICT_TEXT].item()}")
+
+
+def _echo_table(table: "pd.DataFrame") -> None:
+    typer.echo(table.head(_MOST_ROWS).to_string(float_format=lambda value: f"{value:z.4g}"))
+    if len(table) > _MOST_ROWS:
+        typer.echo(f"... and {len(table) - _MOST_ROWS} rows more, all in the result file")
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{seconds:.2g} s"
 
 
 def _draw(result: "xr.DataTree", path: Path) -> None:
     import matplotlib.pyplot as plt
 
-    from uqkit.results import schema
-    from uqkit.sensitivity import plot_convergence, plot_indices
-
-    estimates = result[schema.ESTIMATES].to_dataset()
-    output = str(estimates[schema.OUTPUT].values[0])
-    order = "total" if schema.SOBOL_TOTAL in estimates else "first"
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.5), layout="constrained")
-    plot_indices(result, output=output, ax=left)
-    plot_convergence(result, output=output, order=order, ax=right)
+    panels = _panels(result)
+    figure, axes = plt.subplots(1, len(panels), figsize=(5.8 * len(panels), 4.6), layout="constrained", squeeze=False)
+    for draw, ax in zip(panels, axes[0], strict=True):
+        draw(ax)
     figure.savefig(path, dpi=150)
     plt.close(figure)
+
+
+def _panels(result: "xr.DataTree") -> list[Callable[["Axes"], Any]]:
+    """What a picture of this result shows; each entry draws on the axes it is given."""
+    from uqkit import sensitivity
+    from uqkit.results import schema
+
+    estimates = result[schema.ESTIMATES].to_dataset()
+    if schema.EXPECTATION in estimates:
+        function = str(estimates[schema.FUNCTION].values[0]) if schema.LAW in estimates.dims else None
+        return [
+            lambda ax: sensitivity.plot_expectations(result, function=function, ax=ax),
+            lambda ax: sensitivity.plot_known_means(result, ax=ax),
+        ]
+    labels = [str(label) for label in estimates[schema.OUTPUT].values]
+    order = "total" if schema.SOBOL_TOTAL in estimates else "first"
+    along = [
+        str(name)
+        for name, coordinate in estimates.coords.items()
+        if coordinate.dims == (schema.OUTPUT,) and coordinate.dtype.kind in "iuf" and coordinate.to_index().is_unique
+    ]
+    panels: list[Callable[[Axes], Any]] = []
+    if schema.SOBOL_FIRST in estimates or schema.SOBOL_TOTAL in estimates:
+        if len(labels) > 1 and along:
+            panels.append(lambda ax: sensitivity.plot_field_indices(result, along[0], order=order, ax=ax))
+        else:
+            panels.append(lambda ax: sensitivity.plot_indices(result, output=labels[0], ax=ax))
+        if schema.CONVERGENCE in result.children:
+            last = labels[-1] if along else labels[0]
+            panels.append(lambda ax: sensitivity.plot_convergence(result, output=last, order=order, ax=ax))
+    if schema.SOBOL_SECOND in estimates:
+        panels.append(lambda ax: sensitivity.plot_second_order(result, output=labels[-1 if along else 0], ax=ax))
+    return panels
 
 
 if __name__ == "__main__":

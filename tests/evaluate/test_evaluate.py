@@ -107,7 +107,7 @@ def test_a_wrong_declaration_is_an_input_error_at_the_first_row():
         calls.append(1)
         return x
 
-    with pytest.raises(InputError, match=r"output 'y' has shape \(2,\) a point, declared is \(\)"):
+    with pytest.raises(InputError, match=r"output 'y' has shape \(1, 2\) for 1 point, declared is \(1,\)"):
         evaluate(ForwardModel(model, inputs=INPUTS), POINTS)
     assert len(calls) == 1
 
@@ -116,7 +116,7 @@ def test_a_wrong_shape_at_a_later_row_is_a_failed_row():
     model = ForwardModel(lambda x: x if x[0] == POINTS[4, 0] else x[0], inputs=INPUTS)
     evaluations = evaluate(model, POINTS)
     assert np.flatnonzero(evaluations.status != Status.OK).tolist() == [4]
-    assert "has shape (2,) a point, declared is ()" in evaluations.messages[4]
+    assert "has shape (1, 2) for 1 point, declared is (1,)" in evaluations.messages[4]
 
 
 def test_no_points():

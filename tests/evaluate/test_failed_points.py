@@ -109,15 +109,28 @@ def with_share(share):
 def test_too_many_failures_are_refused_with_their_share():
     model, points = with_share(0.3)
     message = (
-        r"30 of 100 evaluations of half failed \(30.0%\), allowed are 10.0%; .* "
-        r"First failure: half at point 0 \(a=0, b=1\): output 'y' is nan\. .*max_failed_share"
+        r"11 of 81 evaluations of half failed \(13.6%\), allowed are 10.0% of 100, so the 19 others were not started\. "
+        r"First failure: half at point 70 \(a=29, b=1\): output 'y' is nan\. .*max_failed_share"
     )
     with pytest.raises(EvaluationError, match=message) as caught:
-        evaluate(model, points)
+        evaluate(model, points[::-1])
     rows = caught.value.evaluations
     assert isinstance(rows, Evaluations)
-    assert rows.n_finished == 100
-    np.testing.assert_array_equal(rows.values[30:, 0], points[30:, 0])
+    # The eleventh failure among a hundred points settles it.
+    assert rows.n_finished == 81
+    np.testing.assert_array_equal(rows.values[:70, 0], points[:29:-1, 0])
+
+
+def test_a_model_that_never_works_is_not_run_to_the_end():
+    def broken(x):
+        raise RuntimeError("no licence")
+
+    points = np.ones((5_000, 2))
+    with pytest.raises(
+        EvaluationError, match=r"100 of 100 .* 4900 others were not started.*mend the model\.$"
+    ) as caught:
+        evaluate(ForwardModel(broken, inputs=INPUTS), points, failures=FailurePolicy(max_failed_share=0.5))
+    assert caught.value.evaluations.n_finished == 100
 
 
 @pytest.mark.parametrize(("share", "allowed"), [(0.1, 0.1), (0.3, 0.3), (0.3, 0.5), (0.0, 0.0)])
@@ -129,5 +142,5 @@ def test_up_to_the_share_allowed_they_are_masked(share, allowed):
 
 def test_one_failure_above_the_share_is_refused():
     model, points = with_share(0.01)
-    with pytest.raises(EvaluationError, match=r"1 of 100 .* \(1.0%\), allowed are 0.0%"):
+    with pytest.raises(EvaluationError, match=r"1 of 1 .*, allowed are 0.0% of 100"):
         evaluate(model, points, failures=FailurePolicy(max_failed_share=0.0))

@@ -142,7 +142,7 @@ def test_repeats_of_a_point_are_evaluated_each_and_found_each(store):
 
 def test_an_interrupted_run_keeps_its_rows():
     stopped = Counted(stop_at=12)
-    with pytest.raises(RunInterrupted, match=r"stopped after 12 of 30 evaluations; .* Pass `store=`") as caught:
+    with pytest.raises(RunInterrupted, match=r"stopped after 12 of 30 evaluations; .* With a store") as caught:
         evaluate(stopped.model, POINTS)
     rows = caught.value.evaluations
     assert isinstance(rows, Evaluations)

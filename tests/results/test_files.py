@@ -119,7 +119,7 @@ def test_a_missing_file(tmp_path, suffix):
 def test_a_foreign_netcdf(tmp_path):
     path = tmp_path / "foreign.nc"
     xr.Dataset({"temperature": ("time", np.arange(3.0))}).to_netcdf(path, engine="h5netcdf")
-    with pytest.raises(StoreError, match="not a uqkit result: root attribute 'workflow' is missing"):
+    with pytest.raises(StoreError, match="not a uqkit result: it has no root attribute `workflow`"):
         load(path)
 
 

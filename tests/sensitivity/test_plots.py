@@ -72,8 +72,8 @@ def test_interactions_come_largest_first(ishigami):
 
 
 def test_output_is_labelled_with_its_unit(field):
-    ax = plot_output(field, output="height[time=1.0]")
-    assert ax.get_xlabel() == "height[time=1.0] (m)"
+    ax = plot_output(field, output="height[time=1]")
+    assert ax.get_xlabel() == "height[time=1] (m)"
     assert len(ax.patches) == 60
 
 
@@ -97,7 +97,7 @@ def test_what_is_not_there_is_named(ishigami, field):
     with pytest.raises(uq.InputError, match="no output 'z'; it has y"):
         plot_indices(ishigami, output="z")
     with pytest.raises(uq.InputError, match="no second-order indices"):
-        plot_second_order(field, output="height[time=1.0]")
+        plot_second_order(field, output="height[time=1]")
     with pytest.raises(uq.InputError, match="no output of the result has the numeric dimension 'depth'"):
         plot_field_indices(field, "depth")
     with pytest.raises(uq.InputError, match="`order` is 'second'"):

@@ -17,6 +17,10 @@ from uqkit.running import run_in_chunks
 
 __all__ = ["FailurePolicy", "evaluate"]
 
+# So many failures at the start, and no success, mean that the model itself is broken; fewer may be one bad corner,
+# since consecutive points of a design can be neighbours.
+_HOPELESS = 100
+
 
 @dataclass(frozen=True, kw_only=True)
 class FailurePolicy:
@@ -167,6 +171,7 @@ class _Campaign:
             for index, row in zip(indices, rows, strict=True):
                 self._fill(int(index), row)
             self._stop_on_error(indices)
+            self._stop_hopeless()
 
         run_in_chunks(
             step, len(pending), chunk_size=self.problem.points_per_call, label=self.problem.name, progress=progress
@@ -177,18 +182,39 @@ class _Campaign:
         # Rows of an earlier run may have failed under another policy.
         self._stop_on_error(np.arange(len(self.points)))
         evaluations = self.evaluations()
-        allowed = self.failures.max_failed_share
-        if evaluations.n_failed > allowed * len(self.points):
-            first = min(self.messages)
-            raise EvaluationError(
-                f"{evaluations.n_failed} of {len(self.points)} evaluations of {self.problem.name} failed "
-                f"({evaluations.n_failed / len(self.points):.1%}), allowed are {allowed:.1%}; what is left would "
-                f"describe another law of the inputs. First failure: {self._where(first)}: {self.messages[first]}. "
-                "Mend the model or narrow the inputs; to go on regardless raise "
-                "`failures=FailurePolicy(max_failed_share=...)`.",
-                evaluations,
-            )
+        if self._too_many_failed(evaluations.n_failed):
+            raise self._refusal(evaluations)
         return evaluations
+
+    def _too_many_failed(self, n_failed: int) -> bool:
+        return n_failed > self.failures.max_failed_share * len(self.points)
+
+    def _stop_hopeless(self) -> None:
+        """Stop as soon as too many failed for the rest to matter, or when nothing at all works."""
+        failed = np.isin(self.status, (Status.ERROR, Status.NON_FINITE))
+        nothing_works = failed.sum() >= _HOPELESS and failed.sum() == np.sum(self.status != Status.PENDING)
+        hopeless = self._too_many_failed(int(failed.sum())) and np.any(self.status == Status.PENDING)
+        if nothing_works or hopeless:
+            raise self._refusal(self.evaluations())
+
+    def _refusal(self, evaluations: Evaluations) -> EvaluationError:
+        first = min(self.messages)
+        n_failed, n_done, allowed = evaluations.n_failed, evaluations.n_finished, self.failures.max_failed_share
+        stopped = f", so the {len(self.points) - n_done} others were not started" if n_done < len(self.points) else ""
+        if n_failed == n_done and (n_done >= _HOPELESS or n_done == len(self.points)):
+            advice = "Every one failed: mend the model"
+        else:
+            advice = (
+                "What is left would describe another law of the inputs: mend the model or narrow the inputs; to go on "
+                "regardless raise `failures=FailurePolicy(max_failed_share=...)`"
+            )
+        kept = "; the store keeps failures too, a new `version` runs them again" if self.journal is not None else ""
+        return EvaluationError(
+            f"{n_failed} of {n_done} evaluations of {self.problem.name} failed ({n_failed / n_done:.1%}), allowed are "
+            f"{allowed:.1%} of {len(self.points)}{stopped}. First failure: {self._where(first)}: "
+            f"{self.messages[first]}. {advice}{kept}.",
+            evaluations,
+        )
 
     def evaluations(self) -> Evaluations:
         """The rows as they are now."""
@@ -205,8 +231,13 @@ class _Campaign:
         """What is finished, and how to go on."""
         done = f"stopped after {self.evaluations().n_finished} of {len(self.points)} evaluations"
         if self.journal is None:
-            return f"{done}; they are this exception's `evaluations`. Pass `store=` to be able to resume."
-        return f"{done}; they are in {str(self.journal.path)!r}: run the same call again to go on."
+            return (
+                f"{done}; they are this exception's `evaluations`. With a store (`store=`, --store) a run can resume."
+            )
+        path = str(self.journal.path)
+        return (
+            f"{done}; they are in {path!r}: run the same call again to go on, or `uqkit resume {path}` for a command."
+        )
 
     def _fill(self, index: int, row: Row) -> None:
         self.values[index] = row.value

@@ -1,5 +1,6 @@
 """One uncertain input: a NumPyro or SciPy distribution seen through its quantiles and its density."""
 
+import reprlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -72,8 +73,9 @@ def as_marginal(name: str, distribution: object) -> Marginal:
     if all(hasattr(distribution, method) for method in ("icdf", "cdf", "logpdf", "support")):
         return _from_new_scipy(name, distribution)
     raise InputError(
-        f"input {name!r}: expected a NumPyro or SciPy distribution, got {distribution!r} "
-        f"({type(distribution).__name__}); a fixed value belongs inside the model."
+        f"input {name!r}: expected a NumPyro or SciPy distribution, got {reprlib.repr(distribution)} "
+        f"({type(distribution).__name__}); for bounds pass scipy.stats.uniform(low, high - low), a fixed value belongs "
+        "inside the model."
     )
 
 

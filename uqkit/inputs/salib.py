@@ -55,6 +55,12 @@ def inputs_from_salib(problem: Mapping[str, Any]) -> Inputs:
     bounds = [[float(value) for value in row] for row in problem["bounds"]]
     kinds = list(problem.get("dists") or ["unif"] * len(names))
     groups = problem.get("groups")
+    if groups is not None and list(groups) == names:
+        groups = None  # ProblemSpec writes every input as a group of its own
+    if "num_vars" in problem and problem["num_vars"] != len(names):
+        raise InputError(
+            f"SALib problem: `num_vars` is {problem['num_vars']} but there are {len(names)} `names`; make them agree."
+        )
     for label, entries in (("bounds", bounds), ("dists", kinds), *((("groups", list(groups)),) if groups else ())):
         if len(entries) != len(names):
             raise InputError(

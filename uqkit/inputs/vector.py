@@ -181,6 +181,8 @@ def check_groups(groups: Mapping[str, Sequence[str]], names: Sequence[str]) -> d
     Raises:
         InputError: If a group is empty or no list, names an unknown input, or two groups share one.
     """
+    if not isinstance(groups, Mapping):
+        raise InputError(f"`groups` is {groups!r}; pass a dict of group -> list of its inputs, {{'g': ['a', 'b']}}.")
     owner: dict[str, str] = {}
     for group, members in groups.items():
         if isinstance(members, str) or not members:

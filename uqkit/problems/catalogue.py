@@ -4,6 +4,7 @@ import ast
 import importlib
 import importlib.util
 import sys
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -13,6 +14,9 @@ from uqkit.errors import InputError
 from uqkit.problems.forward import ForwardModel
 
 __all__ = ["CatalogueEntry", "catalogue", "load"]
+
+# What goes wrong in a file that a user is still writing.
+_USUAL_ERRORS = (SyntaxError, ImportError, NameError, AttributeError, TypeError, ValueError, LookupError, OSError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,10 +104,25 @@ def _module(name: str, path: Path, *, fresh: bool) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
+    except InputError:
         raise
+    except _USUAL_ERRORS as error:
+        line = error.lineno if isinstance(error, SyntaxError) else _line_in(path, error)
+        raise InputError(f"{path} cannot be loaded: line {line}: {type(error).__name__}: {error}.") from error
+    finally:
+        if not hasattr(module, "problem"):
+            sys.modules.pop(name, None)
     return module
+
+
+def _line_in(path: Path, error: BaseException) -> int | None:
+    """The last line of the file that the error passed through."""
+    lines = [
+        frame.lineno
+        for frame in traceback.extract_tb(error.__traceback__)
+        if Path(frame.filename).resolve() == path.resolve()
+    ]
+    return lines[-1] if lines else None
 
 
 def _attribute(module: ModuleType, attribute: str, parameters: dict[str, Any]) -> Any:

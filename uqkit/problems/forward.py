@@ -1,5 +1,6 @@
 """A forward model: uncertain inputs, named outputs, and how a batch of points is run."""
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Literal
@@ -17,12 +18,21 @@ from uqkit.results import Reference
 __all__ = ["ForwardModel"]
 
 
+_NOT_TRACEABLE = (
+    jax.errors.TracerBoolConversionError,
+    jax.errors.TracerArrayConversionError,
+    jax.errors.TracerIntegerConversionError,
+    jax.errors.ConcretizationTypeError,
+)
+
+
 class ForwardModel:
     """A model with uncertain inputs.
 
     Args:
         function: What is run. A function written in JAX is vectorised and compiled; any other is called as it is.
-            Whether it is JAX is read off its code, never found out by calling it; `jax.jit(function)` says so outright.
+            Whether it is JAX is read off its code, never found out by calling it; `jax.jit(function)` says so outright,
+            and one that JAX cannot trace (it branches on values) is looped.
         inputs: A dict of name -> distribution, a SALib problem, or `Inputs`.
         outputs: Names of the outputs; or name -> unit; or name -> (unit, dims, coords) for fields.
         takes: "point": one array over inputs; "batch": one array (draw, input) for many points at once; "named": one
@@ -70,6 +80,27 @@ class ForwardModel:
                 raise InputError(
                     f"inputs {', '.join(map(repr, bad))} cannot be keyword arguments; rename them or use takes='point'."
                 )
+        self._check_signature()
+
+    def _check_signature(self) -> None:
+        """Refuse a function that cannot be called as `takes` says, before it is called thousands of times."""
+        try:
+            signature = inspect.signature(self.function)
+        except (TypeError, ValueError):  # some compiled functions do not say
+            return
+        names = self.inputs.names
+        try:
+            if self.takes == "named":
+                signature.bind(**dict.fromkeys(names))
+            else:
+                signature.bind(None)
+        except TypeError as error:
+            given = ", ".join(signature.parameters)
+            way = f"keyword arguments {', '.join(names)}" if self.takes == "named" else "one array"
+            hint = "pass takes='named' if it takes one argument an input" if self.takes != "named" else "rename either"
+            raise InputError(
+                f"the function takes ({given}), but takes={self.takes!r} calls it with {way}: {error}; {hint}."
+            ) from None
 
     def __repr__(self) -> str:
         """Name, inputs and outputs."""
@@ -109,7 +140,12 @@ class ForwardModel:
             if self.takes == "batch":
                 returned = self.function(points)
             elif self.is_jax:
-                returned = self._compiled(points)
+                try:
+                    returned = self._compiled(points)
+                except _NOT_TRACEABLE:
+                    # It names JAX and yet branches on values or leaves it: plain Python after all.
+                    self.__dict__["is_jax"] = False
+                    return self.run(points)
             else:
                 return np.concatenate([self._run_one(point) for point in points])
             return self.outputs.columns(returned, len(points))

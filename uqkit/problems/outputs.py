@@ -37,9 +37,13 @@ class Output:
             return [self.name]
         axes = list(self.coords.items())
         return [
-            f"{self.name}[{', '.join(f'{dim}={values[i]}' for (dim, values), i in zip(axes, index, strict=True))}]"
+            f"{self.name}[{', '.join(f'{dim}={_short(v[i])}' for (dim, v), i in zip(axes, index, strict=True))}]"
             for index in np.ndindex(self.shape)
         ]
+
+
+def _short(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 class Outputs:
@@ -141,6 +145,8 @@ class Outputs:
         try:
             given = np.asarray(part)
             # NumPy would drop an imaginary part with a warning, and make NaN of a forgotten `return`.
+            if given.dtype.kind in "US":
+                raise TypeError("it holds text")
             if given.dtype.kind == "c" or (given.dtype.kind == "O" and None in given.ravel().tolist()):
                 raise TypeError(f"it holds {'complex numbers' if given.dtype.kind == 'c' else 'None'}")
             array = given.astype(float)
@@ -151,10 +157,10 @@ class Outputs:
             ) from error
         # A scalar that comes as an array of one element is still that scalar.
         if array.shape not in {(n_points, *output.shape), (n_points, 1, *output.shape)}:
-            got = array.shape[1:] if array.shape[:1] == (n_points,) else array.shape
             raise InputError(
-                f"the model's output {output.name!r} has shape {got} a point, declared is {output.shape}; "
-                "return that shape, or declare `outputs={name: (unit, dims, coords)}` as what the model returns."
+                f"the model's output {output.name!r} has shape {array.shape} for {n_points} "
+                f"point{'s' * (n_points != 1)}, declared is {(n_points, *output.shape)}; return that, or declare what "
+                "it returns: several scalars as outputs=('u', 'v'), a field as {name: (unit, dims, coords)}."
             )
         return array.reshape(n_points, -1)
 

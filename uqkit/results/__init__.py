@@ -4,6 +4,6 @@ from uqkit.results import schema
 from uqkit.results.build import Provenance, build
 from uqkit.results.files import load, save
 from uqkit.results.reference import Reference, compare
-from uqkit.results.validate import validate
+from uqkit.results.validate import some_of, validate
 
-__all__ = ["Provenance", "Reference", "build", "compare", "load", "save", "schema", "validate"]
+__all__ = ["Provenance", "Reference", "build", "compare", "load", "save", "schema", "some_of", "validate"]

@@ -75,7 +75,8 @@ def load(path: str | Path) -> xr.DataTree:
         else:
             opened = xr.open_datatree(path, engine="h5netcdf")
     except (OSError, ValueError, KeyError) as error:
-        raise StoreError(f"{str(path)!r} is no readable netCDF or Zarr file: {error}.") from error
+        hint = " A store of evaluations is resumed, not shown: `uqkit resume`." if "sqlite" in path.suffix else ""
+        raise StoreError(f"{str(path)!r} is no readable netCDF or Zarr file: {error}.{hint}") from error
     with opened:
         result = opened.load().copy(deep=True)
     validate(result)

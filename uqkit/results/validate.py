@@ -1,6 +1,6 @@
 """What every result must satisfy before it leaves the package, or after it comes from a file."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import xarray as xr
@@ -8,7 +8,7 @@ import xarray as xr
 from uqkit.errors import StoreError
 from uqkit.results import schema
 
-__all__ = ["validate"]
+__all__ = ["some_of", "validate"]
 
 
 def validate(tree: xr.DataTree) -> None:
@@ -17,6 +17,8 @@ def validate(tree: xr.DataTree) -> None:
     Raises:
         StoreError: Listing everything that a result may not have or must have.
     """
+    if schema.WORKFLOW not in tree.attrs:
+        raise StoreError("not a uqkit result: it has no root attribute `workflow`.")
     faults = [*_root_faults(tree)]
     for name, node in tree.children.items():
         if name not in schema.GROUPS:
@@ -48,3 +50,9 @@ def _dataset_faults(dataset: xr.Dataset) -> Iterator[str]:
         for dimension in variable.dims:
             if dimension not in schema.DIMENSIONS:
                 yield f"{name} has the unknown dimension {dimension!r}"
+
+
+def some_of(labels: Sequence[str], most: int = 8) -> str:
+    """The first labels of a list that may be long, for a message."""
+    more = f" and {len(labels) - most} more" if len(labels) > most else ""
+    return ", ".join(labels[:most]) + more

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 
 from uqkit.errors import InputError
 from uqkit.plots import STYLES, interval_band, interval_points, new_axes
-from uqkit.results import schema
+from uqkit.results import schema, some_of
 
 __all__ = [
     "plot_convergence",
@@ -28,10 +28,16 @@ _MOST_PAIRS = 20
 def _one_output(dataset: xr.Dataset, output: str | None) -> xr.Dataset:
     known = [str(label) for label in dataset[schema.OUTPUT].values]
     if output is None and len(known) > 1:
-        raise InputError(f"the result has the outputs {', '.join(known)}; name one, output=...")
+        raise InputError(f"the result has the outputs {some_of(known)}; name one, output=...")
     if output is not None and output not in known:
-        raise InputError(f"the result has no output {output!r}; it has {', '.join(known)}.")
+        raise InputError(f"the result has no output {output!r}; it has {some_of(known)}.")
     return dataset.sel({schema.OUTPUT: output or known[0]})
+
+
+def _elided(name: object, most: int = 24) -> str:
+    """A label that leaves room for the picture."""
+    text = str(name)
+    return text if len(text) <= most else f"{text[: most // 2 - 1]}…{text[-(most // 2) :]}"
 
 
 def _factor(dataset: xr.Dataset) -> str:
@@ -73,11 +79,11 @@ def plot_indices(result: xr.DataTree, *, output: str | None = None, ax: Axes | N
     for (short, variable), style, offset in zip(found.items(), STYLES, offsets, strict=False):
         interval_points(ax, rows + offset, *_interval(estimates, variable), style, _LABELS[short])
     ax.axvline(0, color="0.6", linewidth=0.8, zorder=0)
-    ax.set_yticks(rows, names)
+    ax.set_yticks(rows, [_elided(name) for name in names])
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.set_xlabel(f"share of the variance ({_percent(estimates, next(iter(found.values())))})")
     ax.set_title(f"Sobol' indices: {result.attrs[schema.PROBLEM]}, {estimates[schema.OUTPUT].item()}")
-    ax.legend(loc="best", frameon=False)
+    ax.legend(loc="best", framealpha=0.9)
     ax.grid(axis="x", alpha=0.3)
     return ax
 
@@ -103,9 +109,11 @@ def plot_convergence(
     # The largest first, so that the legend reads like the picture; the smallest would only crowd the zero line.
     final = steps[found[order]].isel({schema.N_EVALUATIONS: -1}).values
     shown = np.argsort(-np.nan_to_num(final), kind="stable")[: len(STYLES)]
-    for place, style in zip(shown, STYLES, strict=False):
+    for rank, place in enumerate(shown):
+        # Where there are enough styles each input keeps its own in every picture.
+        style = STYLES[int(place) if len(final) <= len(STYLES) else rank]
         one = steps.isel({factor: int(place)})
-        interval_band(ax, positions, *_interval(one, found[order]), style, str(one[factor].item()))
+        interval_band(ax, positions, *_interval(one, found[order]), style, _elided(one[factor].item()))
     ax.set_xscale("log", base=2)
     ax.set_xticks(positions, [f"{int(n):,}" for n in positions], rotation=30)
     ax.minorticks_off()
@@ -114,9 +122,9 @@ def plot_convergence(
     ax.set_xlabel("model evaluations")
     ax.set_ylabel(_LABELS[order])
     left_out = len(final) - len(shown)
-    note = f", {left_out} smallest left out" if left_out else ""
-    ax.set_title(f"Convergence ({_percent(steps, found[order])}{note})")
-    ax.legend(loc="upper right", frameon=False, ncols=2)
+    note = f", {len(shown)} largest" if left_out else ""
+    ax.set_title(f"Convergence of {steps[schema.OUTPUT].item()} ({_percent(steps, found[order])}{note})")
+    ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
     ax.grid(alpha=0.3)
     return ax
 
@@ -142,11 +150,11 @@ def plot_second_order(result: xr.DataTree, *, output: str | None = None, ax: Axe
     rows = np.arange(len(largest), dtype=float)
     interval_points(ax, rows, value[largest], lower[largest], upper[largest], STYLES[0], "second order")
     ax.axvline(0, color="0.6", linewidth=0.8, zorder=0)
-    ax.set_yticks(rows, [f"{names[i[k]]} x {names[j[k]]}" for k in largest])
+    ax.set_yticks(rows, [f"{_elided(names[i[k]])} x {_elided(names[j[k]])}" for k in largest])
     ax.set_ylim(len(largest) - 0.5, -0.5)
     ax.set_xlabel(f"share of the variance ({_percent(estimates, schema.SOBOL_SECOND)})")
     some = f", {len(largest)} largest of {len(value)} pairs" if len(largest) < len(value) else ""
-    ax.set_title(f"Interactions: {result.attrs[schema.PROBLEM]}, {estimates[schema.OUTPUT].item()}{some}")
+    ax.set_title(f"Interactions of {estimates[schema.OUTPUT].item()}{some}")
     ax.grid(axis="x", alpha=0.3)
     return ax
 
@@ -174,11 +182,11 @@ def plot_field_indices(result: xr.DataTree, dim: str, *, order: str = "total", a
     ax = new_axes(ax)
     for place, style in zip(range(along.sizes[factor]), STYLES * along.sizes[factor], strict=False):
         one = along.isel({factor: place})
-        interval_band(ax, positions, *_interval(one, found[order]), style, str(one[factor].item()))
+        interval_band(ax, positions, *_interval(one, found[order]), style, _elided(one[factor].item()))
     ax.set_xlabel(dim)
     ax.set_ylabel(_LABELS[order])
     ax.set_title(f"Sobol' indices along {dim}: {result.attrs[schema.PROBLEM]}")
-    ax.legend(loc="best", frameon=False, ncols=2)
+    ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
     ax.grid(alpha=0.3)
     return ax
 
@@ -213,7 +221,7 @@ def plot_output(result: xr.DataTree, *, output: str | None = None, ax: Axes | No
     ax.set_xlabel(label if units == "1" else f"{label} ({units})")
     ax.set_ylabel("density")
     ax.set_title(f"Output of {result.attrs[schema.PROBLEM]}")
-    ax.legend(loc="best", frameon=False)
+    ax.legend(loc="best", framealpha=0.9)
     return ax
 
 
@@ -309,5 +317,5 @@ def plot_known_means(result: xr.DataTree, *, ax: Axes | None = None) -> Axes:
     ax.set_xlabel("known mean, in order")
     ax.set_ylabel("z-score")
     ax.set_title(f"Known means: verdict {diagnostics[schema.VERDICT].item()}")
-    ax.legend(loc="best", frameon=False)
+    ax.legend(loc="best", framealpha=0.9)
     return ax

@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from uqkit.evaluate import Evaluations
 from uqkit.problems import ForwardModel
-from uqkit.results import Provenance, build, schema
+from uqkit.results import Provenance, build, schema, some_of
 from uqkit.sensitivity.groups import (
     common_output_unit,
     diagnostics_group,
@@ -21,6 +21,7 @@ from uqkit.sensitivity.groups import (
 )
 from uqkit.sensitivity.intervals import Assessment, Statistic
 from uqkit.sensitivity.pick_freeze import FIRST, MEAN, SECOND, TOTAL, VARIANCE, Layout, pairs
+from uqkit.stats import pareto_tail_index
 
 __all__ = ["Convergence", "OutputIndices", "assemble", "pick_freeze_diagnostics"]
 
@@ -34,6 +35,8 @@ _VARIABLE = {
 _N_CHAINS = 4
 # An interval wider than this to each side says little about an index that lies in [0, 1].
 _WIDE = 0.1
+# A tail is told from this many values on.
+_FEWEST_FOR_TAIL = 200
 
 
 @dataclass(frozen=True)
@@ -232,6 +235,9 @@ def pick_freeze_diagnostics(
 ) -> xr.Dataset:
     """Counts of rows and evaluations, and what they and the intervals' widths say."""
     verdict, text = _verdict(outputs, output_labels, evaluations, n_rows, n_rows_used)
+    spent = len(evaluations.points)
+    if budget > spent:
+        text += f"; {budget - spent:,} of the budget were not spent, the design grows next at {2 * spent:,}"
     return diagnostics_group(
         {
             **evaluation_counts(evaluations, budget),
@@ -260,16 +266,31 @@ def _verdict(
         (
             float(np.nanmax(one.estimates[kind][3] - one.estimates[kind][2])) / 2
             for one in outputs
-            for kind in (FIRST, TOTAL)
+            for kind in (FIRST, TOTAL, SECOND)
             if kind in one.estimates and not one.constant
         ),
         default=0.0,
     )
     if widest > _WIDE:
         remarks.append(f"intervals reach {widest:.2g} to each side; raise the budget before ranking inputs")
+    heavy = [label for label, column in zip(output_labels, evaluations.values.T, strict=True) if _heavy_tailed(column)]
+    if heavy:
+        remarks.append(
+            f"the tail of {some_of(heavy)} is so heavy that it may have no variance to share out, and indices would "
+            "mean nothing: look at its largest values, or take a bounded function of it"
+        )
     constant = [label for label, one in zip(output_labels, outputs, strict=True) if one.constant]
     if constant:
-        remarks.append(f"no variance in {', '.join(constant)}: indices undefined")
-    fail = widest > 0.5 or n_rows_used < n_rows / 2
+        remarks.append(f"no variance in {some_of(constant)}: indices undefined")
+    fail = widest > 0.5 or n_rows_used < n_rows / 2 or bool(heavy)
     verdict = "fail" if fail else "warn" if remarks else "ok"
     return verdict, "; ".join(remarks) or "intervals are short and every evaluation succeeded"
+
+
+def _heavy_tailed(values: Float[np.ndarray, " point"]) -> bool:
+    """Whether squares of the output seem to have no mean: Pareto k of their tail at 1 or above."""
+    finite = values[np.isfinite(values)]
+    scale = finite.std()
+    if len(finite) < _FEWEST_FOR_TAIL or not scale > 0:
+        return False
+    return 1 <= pareto_tail_index(((finite - finite.mean()) / scale) ** 2) < np.inf

@@ -158,13 +158,15 @@ class StudentT:
         dim, degrees = x.shape[1], self.degrees_of_freedom
         regularisation = _REGULARISATION * np.eye(dim)
         mean, scale = _weighted_moments(x, weight)
-        for _ in range(self.n_steps):
-            scale = _shrunk(x, weight, mean, scale, nominal.covariance) + regularisation
-            z = np.linalg.solve(np.linalg.cholesky(scale), (x - mean).T)
-            latent = weight * (degrees + dim) / (degrees + np.sum(z**2, axis=0))
-            mean = latent @ x / latent.sum()
-            scale = (x - mean).T @ ((x - mean) * latent[:, None])
         scale = _shrunk(x, weight, mean, scale, nominal.covariance) + regularisation
+        for _ in range(self.n_steps):
+            z = np.linalg.solve(np.linalg.cholesky(scale), (x - mean).T)
+            latent = (degrees + dim) / (degrees + np.sum(z**2, axis=0))
+            mean = (weight * latent) @ x / (weight @ latent)
+            # What the scale is a mean of, so that far draws, which hardly count in it, do not count as noise either.
+            pulled_in = mean + np.sqrt(latent)[:, None] * (x - mean)
+            scale = (pulled_in - mean).T @ ((pulled_in - mean) * weight[:, None])
+            scale = _shrunk(pulled_in, weight, mean, scale, nominal.covariance) + regularisation
         return MixtureStack(
             mean=mean[None],
             cholesky=np.linalg.cholesky(scale)[None],

@@ -34,8 +34,8 @@ def monotone_shares(
     Returns:
         The shares.
     """
-    share = np.maximum(start, 1e-12)
-    share = share / share.sum()
+    # From a start below a floor the first step would be a rise, and the last.
+    share = _water_filled(np.maximum(start, 1e-12), floor)
     previous = np.inf
     for _ in range(n_steps):
         # Where every component underflows against h so does the criterion; the floor keeps 0/0 out.

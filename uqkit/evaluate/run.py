@@ -1,6 +1,7 @@
 """Running a forward model at the rows of an array."""
 
 import warnings
+from concurrent.futures import Executor, Future
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +11,11 @@ import numpy as np
 from jaxtyping import Float
 
 from uqkit.errors import EvaluationError, InputError, RunInterrupted, StoreError, UqkitWarning
+from uqkit.evaluate.batches import run_batch, timed_batch
 from uqkit.evaluate.evaluations import Evaluations, Status
 from uqkit.evaluate.journal import Journal, Row
 from uqkit.problems import ForwardModel
-from uqkit.running import run_in_chunks
+from uqkit.running import WorkerLost, run_in_chunks, run_in_parallel
 
 __all__ = ["FailurePolicy", "evaluate"]
 
@@ -53,6 +55,7 @@ def evaluate(
     failures: FailurePolicy | None = None,
     store: str | Path | None = None,
     known: Evaluations | None = None,
+    executor: Executor | None = None,
     progress: bool | None = None,
 ) -> Evaluations:
     """Run a model at every row of `points`.
@@ -63,6 +66,8 @@ def evaluate(
         failures: What to do about failed points; by default they are masked, up to a tenth of them.
         store: A SQLite file: each finished row is committed there at once, and rows already there are not run again.
         known: Evaluations done before: rows at the same points are taken from there.
+        executor: Where points are run: threads, spawned processes, or a cluster through
+            `dask.distributed.Client(...).get_executor(pure=False)`. By default here, one after the other.
         progress: Whether to show progress on stderr; None shows it only on a terminal.
 
     Raises:
@@ -83,6 +88,7 @@ def evaluate(
         raise InputError(
             f"`points` row {row}, input {problem.inputs.names[column]!r} is {points[row, column]}; pass finite values."
         )
+    _check_executor(executor)
     version = _store_version(problem) if store is not None else ""
     with Journal(store) if store is not None else nullcontext() as journal:
         campaign = _Campaign(problem, points, failures, journal, version, keyed=bool(store or known))
@@ -90,10 +96,21 @@ def evaluate(
             campaign.reuse_known(known)
         campaign.reuse_stored()
         try:
-            campaign.run(progress)
+            campaign.run(progress, executor)
         except KeyboardInterrupt:
             raise RunInterrupted(campaign.interrupted_text(), campaign.evaluations()) from None
         return campaign.finish()
+
+
+def _check_executor(executor: Executor | None) -> None:
+    if executor is not None and not hasattr(executor, "submit"):
+        raise InputError(f"`executor` is {executor!r}; pass a concurrent.futures executor, or None.")
+    context = getattr(executor, "_mp_context", None)
+    if context is not None and context.get_start_method() == "fork":
+        raise InputError(
+            "`executor` forks its processes, which can hang once JAX is running; pass ProcessPoolExecutor(..., "
+            "mp_context=multiprocessing.get_context('spawn'))."
+        )
 
 
 def _store_version(problem: ForwardModel) -> str:
@@ -155,27 +172,55 @@ class _Campaign:
                 stacklevel=4,
             )
 
-    def run(self, progress: bool | None) -> None:
-        """Evaluate the rows still pending, in order."""
+    def run(self, progress: bool | None, executor: Executor | None) -> None:
+        """Evaluate the rows still pending, in order or as workers finish them."""
         pending = np.flatnonzero(self.status == Status.PENDING)
 
         def step(chunk: slice) -> None:
             indices = pending[chunk]
-            # A wrong shape at the very first row is a wrong declaration; later it is one more way for a row to fail.
-            rows = _run_batch(
-                self.problem, self.points[indices], shapes_may_fail=bool((self.status == Status.OK).any())
-            )
-            if self.journal is not None:
-                entries = [(self.keys[i], self.points[i], row) for i, row in zip(indices, rows, strict=True)]
-                self.journal.write(self.version, entries)
-            for index, row in zip(indices, rows, strict=True):
-                self._fill(int(index), row)
-            self._stop_on_error(indices)
-            self._stop_hopeless()
+            rows = run_batch(self.problem.call, self.points[indices], shapes_may_fail=self._shapes_may_fail())
+            self._keep(indices, rows)
 
-        run_in_chunks(
-            step, len(pending), chunk_size=self.problem.points_per_call, label=self.problem.name, progress=progress
-        )
+        def submit(chunk: slice) -> "Future[tuple[list[Row], float]]":
+            assert executor is not None
+            return executor.submit(timed_batch, self.problem.call, self.points[pending[chunk]], self._shapes_may_fail())
+
+        size, label = self.problem.points_per_call, self.problem.name
+        if executor is None:
+            run_in_chunks(step, len(pending), chunk_size=size, label=label, progress=progress)
+            return
+        try:
+            run_in_parallel(
+                submit,
+                lambda chunk, rows: self._keep(pending[chunk], rows),
+                len(pending),
+                n_workers=getattr(executor, "_max_workers", None),
+                largest_chunk=max(size, 1_024),
+                first_chunk=size,
+                label=label,
+                progress=progress,
+            )
+        except WorkerLost as lost:
+            raise EvaluationError(
+                f"a task of {label} did not come back from {type(executor).__name__}: {lost}. "
+                f"{self.evaluations().n_finished} of {len(self.points)} evaluations are finished and kept. What is "
+                "sent to processes must be importable there: define the function at the top of a module.",
+                self.evaluations(),
+            ) from lost
+
+    def _shapes_may_fail(self) -> bool:
+        """A wrong shape at the very first row is a wrong declaration; later it is one more way for a row to fail."""
+        return bool((self.status == Status.OK).any())
+
+    def _keep(self, indices: np.ndarray, rows: list[Row]) -> None:
+        """Make finished rows durable, then see whether to go on."""
+        if self.journal is not None:
+            entries = [(self.keys[i], self.points[i], row) for i, row in zip(indices, rows, strict=True)]
+            self.journal.write(self.version, entries)
+        for index, row in zip(indices, rows, strict=True):
+            self._fill(int(index), row)
+        self._stop_on_error(indices)
+        self._stop_hopeless()
 
     def finish(self) -> Evaluations:
         """All rows, unless too many failed."""
@@ -257,30 +302,3 @@ class _Campaign:
             f"{name}={value:.6g}" for name, value in zip(self.problem.inputs.names, self.points[index], strict=True)
         )
         return f"{self.problem.name} at point {index} ({values})"
-
-
-def _run_batch(problem: ForwardModel, points: Float[np.ndarray, "point input"], *, shapes_may_fail: bool) -> list[Row]:
-    """One row a point; a batch that raises is run again point by point, so that only the guilty ones fail."""
-    try:
-        # A copy: what a model writes into its points before it raises must not reach the second attempt.
-        values = problem.run(points.copy())
-    # The one place where any exception is caught: what a user's model may raise is not ours to list.
-    except Exception as error:  # noqa: BLE001
-        if isinstance(error, InputError) and not shapes_may_fail:
-            raise
-        if len(points) > 1:
-            return [
-                row for point in points for row in _run_batch(problem, point[None], shapes_may_fail=shapes_may_fail)
-            ]
-        text = f"{type(error).__name__}: {error}".strip().rstrip(".")
-        return [Row(np.full(len(problem.outputs), np.nan), int(Status.ERROR), text)]
-    return [_row(problem, value) for value in values]
-
-
-def _row(problem: ForwardModel, value: Float[np.ndarray, " output"]) -> Row:
-    finite = np.isfinite(value)
-    if finite.all():
-        return Row(value, int(Status.OK), "")
-    first = int(np.flatnonzero(~finite)[0])
-    message = f"output {problem.outputs.labels[first]!r} is {value[first]}"
-    return Row(value, int(Status.NON_FINITE), message)

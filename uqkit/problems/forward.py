@@ -5,25 +5,17 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Literal
 
-import jax
 import numpy as np
 from jaxtyping import Float
 
 from uqkit.errors import InputError
 from uqkit.inputs import Inputs, as_inputs
-from uqkit.problems.callables import function_version, uses_jax
+from uqkit.problems.call import Call
+from uqkit.problems.callables import function_version
 from uqkit.problems.outputs import Outputs
 from uqkit.results import Reference
 
 __all__ = ["ForwardModel"]
-
-
-_NOT_TRACEABLE = (
-    jax.errors.TracerBoolConversionError,
-    jax.errors.TracerArrayConversionError,
-    jax.errors.TracerIntegerConversionError,
-    jax.errors.ConcretizationTypeError,
-)
 
 
 class ForwardModel:
@@ -74,6 +66,7 @@ class ForwardModel:
         self.batch_size = batch_size
         self.references = dict(references or {})
         self._version = version
+        self.call = Call(function=function, takes=takes, input_names=self.inputs.names, outputs=self.outputs)
         if takes == "named":
             bad = [name for name in self.inputs.names if not name.isidentifier()]
             if bad:
@@ -111,24 +104,15 @@ class ForwardModel:
         """Name of this state of the model, or None if its function cannot be hashed."""
         return self._version if self._version is not None else function_version(self.function)
 
-    @cached_property
+    @property
     def is_jax(self) -> bool:
         """Whether points are vectorised and compiled by JAX."""
-        return self.takes != "batch" and uses_jax(self.function)
+        return self.call.is_jax
 
     @property
     def points_per_call(self) -> int:
         """How many points one call of `run` should be given: 1 for a function that is looped."""
         return self.batch_size if self.takes == "batch" or self.is_jax else 1
-
-    @cached_property
-    def _compiled(self) -> Callable[[Float[np.ndarray, "point input"]], Any]:
-        return jax.jit(jax.vmap(self._call_point))
-
-    def _call_point(self, point: Any) -> Any:
-        if self.takes == "named":
-            return self.function(**{name: point[i] for i, name in enumerate(self.inputs.names)})
-        return self.function(point)
 
     def run(self, points: Float[np.ndarray, "point input"]) -> Float[np.ndarray, "point output"]:
         """Run the model at one batch of points, in double precision; what the function raises comes through.
@@ -136,33 +120,4 @@ class ForwardModel:
         Raises:
             InputError: If what the function returns does not have the shape of the declared outputs.
         """
-        with jax.enable_x64(True):
-            if self.takes == "batch":
-                returned = self.function(points)
-            elif self.is_jax:
-                try:
-                    returned = self._compiled(points)
-                except _NOT_TRACEABLE:
-                    # It names JAX and yet branches on values or leaves it: plain Python after all.
-                    self.__dict__["is_jax"] = False
-                    return self.run(points)
-            else:
-                return np.concatenate([self._run_one(point) for point in points])
-            return self.outputs.columns(returned, len(points))
-
-    def _run_one(self, point: Float[np.ndarray, " input"]) -> Float[np.ndarray, "1 output"]:
-        returned = self._call_point(point)
-        if isinstance(returned, Mapping):
-            batch = {name: _first_axis(part) for name, part in returned.items()}
-        elif isinstance(returned, (tuple, list)) and len(self.outputs.fields) > 1:
-            batch = [_first_axis(part) for part in returned]
-        else:
-            batch = _first_axis(returned)
-        return self.outputs.columns(batch, 1)
-
-
-def _first_axis(value: Any) -> Any:
-    try:
-        return np.asarray(value)[None]
-    except ValueError:  # a ragged sequence: the outputs' own check words the error
-        return value
+        return self.call.run(points)

@@ -1,5 +1,6 @@
-"""Long work: loops in chunks, with progress, a checkpoint after each chunk, and a clean Ctrl-C."""
+"""Long work: loops in chunks, here or on workers, with progress, a checkpoint after each chunk, and a clean Ctrl-C."""
 
 from uqkit.running.chunks import run_in_chunks
+from uqkit.running.parallel import WorkerLost, run_in_parallel
 
-__all__ = ["run_in_chunks"]
+__all__ = ["WorkerLost", "run_in_chunks", "run_in_parallel"]

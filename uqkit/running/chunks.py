@@ -2,10 +2,11 @@
 
 import sys
 from collections.abc import Callable, Iterator
+from typing import NoReturn
 
 from tqdm.auto import tqdm
 
-__all__ = ["run_in_chunks"]
+__all__ = ["progress_bar", "run_in_chunks"]
 
 
 def run_in_chunks(
@@ -23,11 +24,16 @@ def run_in_chunks(
         label: What the progress bar counts.
         progress: Whether to show a bar on stderr; None shows it only on a terminal.
     """
-    shown = sys.stderr.isatty() if progress is None else progress
-    with tqdm(total=n_items, desc=label, disable=not shown, leave=False) as bar:
+    with progress_bar(n_items, label, progress) as bar:
         for chunk in _slices(n_items, chunk_size):
             step(chunk)
             bar.update(chunk.stop - chunk.start)
+
+
+def progress_bar(n_items: int, label: str, progress: bool | None) -> "tqdm[NoReturn]":
+    """A bar on stderr: shown on a terminal, or as told."""
+    shown = sys.stderr.isatty() if progress is None else progress
+    return tqdm(total=n_items, desc=label, disable=not shown, leave=False)
 
 
 def _slices(n_items: int, chunk_size: int) -> Iterator[slice]:

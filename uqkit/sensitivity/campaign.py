@@ -1,6 +1,7 @@
 """An importance-sampling campaign: a model asked where the sampler wants to know, a sample that can be continued."""
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,6 +34,7 @@ class Asker:
         model: What is run.
         failures: What to do about failed points.
         store: Where finished evaluations are kept.
+        executor: Where points are run.
         progress: Whether to show progress.
         known: Evaluations of an earlier run, taken instead of new ones.
         parts: What was evaluated so far.
@@ -41,6 +43,7 @@ class Asker:
     model: ForwardModel
     failures: FailurePolicy | None
     store: str | Path | None
+    executor: Executor | None
     progress: bool | None
     known: Evaluations | None = None
     parts: list[Evaluations] = field(default_factory=list)
@@ -48,7 +51,13 @@ class Asker:
     def __call__(self, points: Float[np.ndarray, "point input"]) -> Float[np.ndarray, "point output"]:
         """Outputs; NaN where the model failed."""
         part = evaluate(
-            self.model, points, failures=self.failures, store=self.store, known=self.known, progress=self.progress
+            self.model,
+            points,
+            failures=self.failures,
+            store=self.store,
+            known=self.known,
+            executor=self.executor,
+            progress=self.progress,
         )
         self.parts.append(part)
         return np.where(part.ok[:, None], part.values, np.nan)

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,7 @@ def expectations(
     tolerance: float | None = None,
     failures: FailurePolicy | None = None,
     store: str | Path | None = None,
+    executor: Executor | None = None,
     progress: bool | None = None,
 ) -> xr.DataTree:
     """Expectations of many functions, under one law or many, from one sample.
@@ -66,6 +68,8 @@ def expectations(
         tolerance: Stop as soon as every 95% interval reaches at most this share of its estimate to each side.
         failures: What to do about points where a function fails; by default up to a tenth are left out.
         store: A SQLite file that keeps every finished evaluation; the same call with it resumes a stopped run.
+        executor: A concurrent.futures executor that runs the points: threads, spawned processes, or Dask's
+            `client.get_executor(pure=False)`.
         progress: Whether to show progress on stderr; None shows it only on a terminal.
 
     Returns:
@@ -88,13 +92,14 @@ def expectations(
         method = AdaptiveImportanceSampling() if other_laws is None else MixtureImportanceSampling()
     if not isinstance(method, ImportanceMethod):
         raise InputError(f"`method` is {method!r}; pass AdaptiveImportanceSampling() or MixtureImportanceSampling().")
+    _check_weights(method, len(model.outputs) * (1 if other_laws is None else len(other_laws)))
     allowed = checked_budget(budget)
     if allowed < _FEWEST_DRAWS:
         raise InputError(f"`budget` is {allowed}; importance sampling needs at least {_FEWEST_DRAWS} evaluations.")
     if tolerance is not None and not tolerance > 0:
         raise InputError(f"`tolerance` is {tolerance}; pass a share of the estimates above zero, such as 0.01.")
     first = allowed if tolerance is None else min(allowed, max(int(_FIRST_SHARE * allowed), _FIRST_DRAWS))
-    asker = Asker(model, failures, store, progress)
+    asker = Asker(model, failures, store, executor, progress)
     campaign = Campaign(targets_of(model, other_laws, method, asker), method, asker, as_key(key), 1, first)
     sampled = campaign.extend_within(allowed, None if tolerance is None else lambda s: _excess(s, tolerance))
     return _result(campaign, sampled, model, other_laws, allowed, started)
@@ -109,6 +114,7 @@ def extend_expectations(
     budget: int,
     failures: FailurePolicy | None,
     store: str | Path | None,
+    executor: Executor | None,
     progress: bool | None,
 ) -> xr.DataTree:
     """More draws for a result of `expectations`; see `uqkit.sensitivity.extend`."""
@@ -119,7 +125,7 @@ def extend_expectations(
     record = json.loads(result.attrs[schema.METHOD])
     if record["laws"] != (None if other_laws is None else list(other_laws)):
         raise InputError(f"the result has the laws {record['laws']}; pass the same `laws`.")
-    asker = Asker(model, failures, store, progress, known)
+    asker = Asker(model, failures, store, executor, progress, known)
     method = from_record(record["sampler"])
     campaign = Campaign(
         targets_of(model, other_laws, method, asker),
@@ -133,6 +139,15 @@ def extend_expectations(
     _check_replayed(asker, known)
     allowed = asker.n_points + checked_budget(budget)
     return _result(campaign, campaign.extend_within(allowed, None), model, other_laws, allowed, started)
+
+
+def _check_weights(method: ImportanceMethod, n_expectations: int) -> None:
+    weights = getattr(method, "expectation_weights", None)
+    if weights is not None and len(weights) not in (1, n_expectations):
+        raise InputError(
+            f"the method has {len(weights)} `expectation_weights` but there are {n_expectations} expectations; pass "
+            "one each, functions first and their laws within, or a single one."
+        )
 
 
 def _check_replayed(asker: Asker, known: Evaluations) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ def extend(
     budget: int,
     failures: FailurePolicy | None = None,
     store: str | Path | None = None,
+    executor: Executor | None = None,
     progress: bool | None = None,
 ) -> xr.DataTree:
     """Continue a run: the same design or proposal, more of it, nothing evaluated twice.
@@ -38,6 +40,8 @@ def extend(
         budget: Further evaluations to spend.
         failures: What to do about points where the model fails.
         store: A SQLite file that keeps every finished evaluation.
+        executor: A concurrent.futures executor that runs the points: threads, spawned processes, or Dask's
+            `client.get_executor(pure=False)`.
         progress: Whether to show progress on stderr; None shows it only on a terminal.
 
     Returns:
@@ -56,9 +60,19 @@ def extend(
     if kind == "PickFreeze":
         if not isinstance(functions, ForwardModel):
             raise InputError("the result is of sobol_indices; pass the ForwardModel that it is of.")
-        return extend_sobol_indices(result, functions, budget=budget, failures=failures, store=store, progress=progress)
+        return extend_sobol_indices(
+            result, functions, budget=budget, failures=failures, store=store, executor=executor, progress=progress
+        )
     if schema.EXPECTATION not in result[schema.ESTIMATES].to_dataset():
         raise StoreError(f"Sobol' indices by {kind} cannot be continued; run sobol_indices again with a larger budget.")
     return extend_expectations(
-        result, functions, inputs, laws, budget=budget, failures=failures, store=store, progress=progress
+        result,
+        functions,
+        inputs,
+        laws,
+        budget=budget,
+        failures=failures,
+        store=store,
+        executor=executor,
+        progress=progress,
     )

@@ -5,6 +5,7 @@ import json
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,7 @@ def sobol_indices(
     tolerance: float | None = None,
     failures: FailurePolicy | None = None,
     store: str | Path | None = None,
+    executor: Executor | None = None,
     progress: bool | None = None,
 ) -> xr.DataTree:
     """Sobol' indices of a model's inputs, with 95% intervals.
@@ -76,6 +78,8 @@ def sobol_indices(
         tolerance: Stop as soon as every 95% interval of an index reaches at most this far to each side.
         failures: What to do about points where the model fails; by default up to a tenth are left out, row-wise.
         store: A SQLite file that keeps every finished evaluation; the same call with it resumes a stopped run.
+        executor: A concurrent.futures executor that runs the points: threads, spawned processes, or Dask's
+            `client.get_executor(pure=False)`.
         progress: Whether to show progress on stderr; None shows it only on a terminal.
 
     Returns:
@@ -108,7 +112,7 @@ def sobol_indices(
     if not isinstance(method, PickFreeze):
         if tolerance is not None:
             raise InputError("`tolerance` goes with PickFreeze(); importance sampling spends its whole budget here.")
-        asker = Asker(problem, failures, store, progress)
+        asker = Asker(problem, failures, store, executor, progress)
         return sobol_by_importance(problem, method, order, complete, allowed, typed, asker, PROBABILITY)
     layout = _layout(problem, method, order, complete, allowed)
     sizes = _sizes(layout.n_rows, tolerance, method.design)
@@ -120,7 +124,13 @@ def sobol_indices(
         part = dataclasses.replace(layout, n_rows=n_rows)
         shorter = evaluations
         evaluations = evaluate(
-            problem, points[: part.n_points], failures=failures, store=store, known=shorter, progress=progress
+            problem,
+            points[: part.n_points],
+            failures=failures,
+            store=store,
+            known=shorter,
+            executor=executor,
+            progress=progress,
         )
         if shorter is not None:  # what this very call evaluated before was not reused from anywhere
             n_reused = evaluations.n_reused - len(shorter.points) + shorter.n_reused
@@ -298,6 +308,7 @@ def extend_sobol_indices(
     budget: int,
     failures: FailurePolicy | None,
     store: str | Path | None,
+    executor: Executor | None,
     progress: bool | None,
 ) -> xr.DataTree:
     """More rows for a result of `sobol_indices` by `PickFreeze`; see `uqkit.sensitivity.extend`."""
@@ -318,7 +329,9 @@ def extend_sobol_indices(
             "the design came out differently this time; pass the problem that the result is of, and use the versions "
             "of uqkit, NumPy and SciPy in its attributes."
         )
-    evaluations = evaluate(problem, points, failures=failures, store=store, known=sample.evaluations, progress=progress)
+    evaluations = evaluate(
+        problem, points, failures=failures, store=store, known=sample.evaluations, executor=executor, progress=progress
+    )
     longer = dataclasses.replace(sample, layout=layout, evaluations=evaluations, budget=spent + more)
     return longer._analyse(longer.method, longer.order, analysis_key, started)
 

@@ -201,7 +201,8 @@ def _shrunk(
 ) -> Float[np.ndarray, "dim dim"]:
     """(1 - r) S + r T with r = E|S - Sigma|^2 / |S - T|^2 in coordinates where T is the identity.
 
-    The numerator is estimated by sum_i w_i^2 |z_i z_i' - S|^2.
+    The numerator is estimated by sum_i w_i^2 |z_i z_i' - S|^2. A draw or two lie on their own S and show no noise, so
+    r is at least one over the effective number of draws.
     """
     whitening = np.linalg.inv(np.linalg.cholesky(target))
     z = (x - mean) @ whitening.T
@@ -210,7 +211,7 @@ def _shrunk(
     cross = np.einsum("ni,ij,nj->n", z, whitened, z, optimize=True)
     noise = weight**2 @ (norm**2 - 2 * cross + np.sum(whitened**2))
     distance = np.sum((whitened - np.eye(len(mean))) ** 2)
-    intensity = min(1.0, noise / distance) if distance > 0 else 1.0
+    intensity = min(1.0, max(noise / distance, np.sum(weight**2))) if distance > 0 else 1.0
     return (1 - intensity) * covariance + intensity * target
 
 

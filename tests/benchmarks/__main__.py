@@ -10,16 +10,17 @@ from pathlib import Path
 
 from tests.benchmarks.comparison import PROBABILITY, Row
 
-# A workflow joins by a module of this folder with `rows(long: bool) -> Iterator[Row]`, named here.
-WORKFLOWS = ("sensitivity",)
+# A workflow joins by modules of this folder with `rows(long: bool) -> Iterator[Row]`, named here; each runs alone too.
+WORKFLOWS = {"sensitivity": ("pick_freeze", "importance", "importance_limits")}
+MODULES = tuple(module for modules in WORKFLOWS.values() for module in modules)
 
-_HEAD = f"{'verdict':<10}{'ours':>10}{'opponent':>10}{'ratio':>8}  {'interval':<20}{'required':<20}what"
+_HEAD = f"{'verdict':<10}{'ours':>10}{'opponent':>10}{'ratio':>9}  {'interval':<22}{'required':<20}what"
 
 
 def main() -> int:
     """Measure, print and save; 1 if a row is missed."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
-    parser.add_argument("name", choices=[*WORKFLOWS, "all"])
+    parser.add_argument("name", choices=[*WORKFLOWS, *MODULES, "all"])
     parser.add_argument("--long", action="store_true", help="more keys, slow opponents; hours rather than minutes")
     parser.add_argument("--out", type=Path, help="where the rows are saved; benchmark-NAME.json by default")
     arguments = parser.parse_args()
@@ -30,7 +31,7 @@ def main() -> int:
     form = "long" if arguments.long else "short"
     print(f"{form} form; keys are 0, 1, 2, ..., their number is in each row; intervals hold {PROBABILITY:.0%}\n{_HEAD}")
     measured = []
-    for row in _rows(WORKFLOWS if arguments.name == "all" else (arguments.name,), arguments.long):
+    for row in _rows(arguments.name, arguments.long):
         print(_line(row), flush=True)
         measured.append(row)
         path.write_text(json.dumps(_document(form, measured), indent=1) + "\n")
@@ -39,9 +40,9 @@ def main() -> int:
     return int(counts["missed"] > 0)
 
 
-def _rows(names: tuple[str, ...], long: bool) -> Iterator[Row]:
-    for name in names:
-        yield from importlib.import_module(f"tests.benchmarks.{name}").rows(long)
+def _rows(name: str, long: bool) -> Iterator[Row]:
+    for module in MODULES if name == "all" else WORKFLOWS.get(name, (name,)):
+        yield from importlib.import_module(f"tests.benchmarks.{module}").rows(long)
 
 
 def _line(row: Row) -> str:
@@ -50,7 +51,7 @@ def _line(row: Row) -> str:
     low, high = row.interval
     interval = f"[{low:.3g}, {high:.3g}]" if low < high else ""
     what = f"{row.what}; against {row.opponent}" if row.opponent else row.what
-    return f"{row.verdict:<10}{row.ours:>10.3g}{theirs:>10}{ratio:>8}  {interval:<20}{row.required:<20}{what}"
+    return f"{row.verdict:<10}{row.ours:>10.3g}{theirs:>10}{ratio:>9}  {interval:<22}{row.required:<20}{what}"
 
 
 def _document(form: str, measured: list[Row]) -> dict[str, object]:

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 from jaxtyping import Float, Key
 
+from uqkit.errors import StoreError
 from uqkit.evaluate import Evaluations, FailurePolicy, evaluate
 from uqkit.inputs import Inputs
 from uqkit.keys import numpy_generator
@@ -36,7 +37,7 @@ class Asker:
         store: Where finished evaluations are kept.
         executor: Where points are run.
         progress: Whether to show progress.
-        known: Evaluations of an earlier run, taken instead of new ones.
+        known: Evaluations of an earlier run, in their order, taken instead of new ones.
         parts: What was evaluated so far.
     """
 
@@ -49,7 +50,18 @@ class Asker:
     parts: list[Evaluations] = field(default_factory=list)
 
     def __call__(self, points: Float[np.ndarray, "point input"]) -> Float[np.ndarray, "point output"]:
-        """Outputs; NaN where the model failed."""
+        """Outputs; NaN where the model failed.
+
+        Raises:
+            StoreError: If the points of an earlier run come out elsewhere; before the model is run.
+        """
+        if self.known is not None:
+            earlier = self.known.points[self.n_points : self.n_points + len(points)]
+            if len(earlier) and not np.array_equal(earlier, points):
+                raise StoreError(
+                    "the draws of the earlier run came out elsewhere this time; pass the functions, inputs and laws it "
+                    "was made with, and use the versions of uqkit and NumPy in its attributes."
+                )
         part = evaluate(
             self.model,
             points,
@@ -166,6 +178,7 @@ def targets_of(
     return Targets(
         values=lambda x: asker(coordinates.to_physical(inputs, x)),
         laws=coordinates.laws(inputs, laws),
-        n_functions=len(model.outputs),
+        names=model.outputs.labels,
+        law_names=None if laws is None else tuple(laws),
         dim=len(inputs),
     )

@@ -12,15 +12,15 @@ import xarray as xr
 from scipy import stats
 
 from uqkit._typing import PRNGKey
-from uqkit.errors import InputError, StoreError
-from uqkit.evaluate import Evaluations, FailurePolicy
+from uqkit.errors import InputError
+from uqkit.evaluate import FailurePolicy
 from uqkit.inputs import Inputs, as_inputs
 from uqkit.keys import as_key, key_from_label, key_label
 from uqkit.problems import ForwardModel
 from uqkit.results import schema
 from uqkit.sensitivity.campaign import Asker, Campaign, targets_of
 from uqkit.sensitivity.expectations_result import assemble_expectations
-from uqkit.sensitivity.groups import checked_budget, stored_evaluations
+from uqkit.sensitivity.groups import check_same_version, checked_budget, stored_evaluations
 from uqkit.sensitivity.importance import (
     AdaptiveImportanceSampling,
     ImportanceMethod,
@@ -125,6 +125,7 @@ def extend_expectations(
     record = json.loads(result.attrs[schema.METHOD])
     if record["laws"] != (None if other_laws is None else list(other_laws)):
         raise InputError(f"the result has the laws {record['laws']}; pass the same `laws`.")
+    check_same_version(record["model_version"], model)
     asker = Asker(model, failures, store, executor, progress, known)
     method = from_record(record["sampler"])
     campaign = Campaign(
@@ -136,7 +137,6 @@ def extend_expectations(
         record["exploration_budget"],
         tuple(record["blocks"]),
     )
-    _check_replayed(asker, known)
     allowed = asker.n_points + checked_budget(budget)
     return _result(campaign, campaign.extend_within(allowed, None), model, other_laws, allowed, started)
 
@@ -147,15 +147,6 @@ def _check_weights(method: ImportanceMethod, n_expectations: int) -> None:
         raise InputError(
             f"the method has {len(weights)} `expectation_weights` but there are {n_expectations} expectations; pass "
             "one each, functions first and their laws within, or a single one."
-        )
-
-
-def _check_replayed(asker: Asker, known: Evaluations) -> None:
-    replayed = asker.evaluations()
-    if replayed.n_run:
-        raise StoreError(
-            f"{replayed.n_run} of {len(known.points)} points of the earlier run came out elsewhere this time; pass the "
-            "functions, inputs and laws it was made with, and the versions of uqkit and NumPy in its attributes."
         )
 
 
@@ -173,6 +164,7 @@ def _result(
         "exploration_budget": campaign.exploration_budget,
         "blocks": list(campaign.blocks),
         "laws": None if laws is None else list(laws),
+        "model_version": model.version,
     }
     return assemble_expectations(
         campaign,

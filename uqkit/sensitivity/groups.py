@@ -1,17 +1,19 @@
 """What every verb of the workflow shares: its budget, the groups of evaluations and diagnostics, their coordinates."""
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from uqkit.errors import InputError, StoreError
+from uqkit.errors import InputError, StoreError, UqkitWarning
 from uqkit.evaluate import Evaluations, Status
 from uqkit.problems import ForwardModel
 from uqkit.results import schema
 
 __all__ = [
+    "check_same_version",
     "checked_budget",
     "common_output_unit",
     "diagnostics_group",
@@ -134,6 +136,20 @@ def stored_evaluations(result: xr.DataTree, problem: ForwardModel) -> Evaluation
         n_run=0,
         n_reused=kept.sizes[schema.POINT],
     )
+
+
+def check_same_version(recorded: str | None, problem: ForwardModel) -> None:
+    """Warn when a result is continued by a model that may not be the one it was made with.
+
+    No refusal, since a function that keeps a counter or a cache changes its version by being called.
+    """
+    if None not in (recorded, problem.version) and recorded != problem.version:
+        warnings.warn(
+            f"the result was made with version {recorded!r} of {problem.name}, this is {problem.version!r}: if it now "
+            "computes something else, the result mixes both. To be sure, name its state: ForwardModel(version=...).",
+            UqkitWarning,
+            stacklevel=4,
+        )
 
 
 def checked_budget(budget: object) -> int:

@@ -248,7 +248,7 @@ def plot_expectations(result: xr.DataTree, *, function: str | None = None, ax: A
         estimates = estimates.sel({schema.FUNCTION: [function]})
     names = [str(name) for name in estimates[rows].values]
     value, lower, upper = _interval(estimates, schema.EXPECTATION)
-    ax = new_axes(ax, height=1.2 + 0.3 * min(len(names), 40))
+    ax = new_axes(ax, height=1.2 + 0.22 * min(len(names), 40))
     interval_points(ax, np.arange(len(names), dtype=float), value, lower, upper, STYLES[0], "expectation")
     ax.set_ylim(len(names) - 0.5, -0.5)
     if len(names) <= 40:
@@ -257,7 +257,9 @@ def plot_expectations(result: xr.DataTree, *, function: str | None = None, ax: A
         ax.set_ylabel(f"{rows}, in order")
     if (lower > 0).all() and upper.max() > 100 * lower.min():
         ax.set_xscale("log")
-    ax.set_xlabel(f"expectation ({_percent(estimates, schema.EXPECTATION)})")
+    units = estimates[schema.EXPECTATION].attrs["units"]
+    of = "" if units == "1" or units.startswith("see") else f", {units}"
+    ax.set_xlabel(f"expectation{of} ({_percent(estimates, schema.EXPECTATION)})")
     what = f"{estimates[schema.FUNCTION].item()} under {len(names)} laws" if rows == schema.LAW else "expectations"
     ax.set_title(f"{result.attrs[schema.PROBLEM]}: {what}")
     ax.grid(axis="x", alpha=0.3)

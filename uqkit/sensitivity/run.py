@@ -22,7 +22,7 @@ from uqkit.keys import as_key, key_from_label, key_label
 from uqkit.problems import ForwardModel
 from uqkit.results import schema
 from uqkit.sensitivity.campaign import Asker
-from uqkit.sensitivity.groups import checked_budget, stored_evaluations
+from uqkit.sensitivity.groups import check_same_version, checked_budget, stored_evaluations
 from uqkit.sensitivity.importance import ImportanceMethod
 from uqkit.sensitivity.intervals import BayesianBootstrap, InfluenceFunction, Interval
 from uqkit.sensitivity.pick_freeze import (
@@ -297,7 +297,7 @@ class PickFreezeSample:
             "n_rows": self.layout.n_rows,
             "with_ba": self.layout.with_ba,
             "budget": self.budget,
-            "takes": self.problem.takes,
+            "model_version": self.problem.version,
         }
 
 
@@ -314,6 +314,7 @@ def extend_sobol_indices(
     """More rows for a result of `sobol_indices` by `PickFreeze`; see `uqkit.sensitivity.extend`."""
     started = time.perf_counter()
     sample = restore(result, problem)
+    check_same_version(json.loads(result.attrs[schema.METHOD])["model_version"], problem)
     spent, more = sample.layout.n_points, checked_budget(budget)
     layout = _layout(problem, sample.method, sample.order, sample.groups, spent + more)
     if layout.n_rows <= sample.layout.n_rows:

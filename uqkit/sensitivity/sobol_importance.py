@@ -47,7 +47,8 @@ def sobol_by_importance(
     layout = Layout(n_rows=1, blocks=factor_columns(problem.inputs, groups), with_ba=False)
     _check(problem, method, order, budget, layout)
     n_factors = len(layout.blocks)
-    targets = _pair_targets(problem, layout, asker, method)
+    forms = [f"total {i}" for i in range(n_factors)] + [f"first {i}" for i in range(n_factors)] + ["variance", "mean"]
+    targets = _pair_targets(problem, layout, asker, method, forms)
     # The mean rides along: it is no variance, and its own precision is not what is aimed at.
     weights = (1.0,) * (2 * n_factors + 1) + (0.0,)
     weighted = dataclasses.replace(method, expectation_weights=weights)  # pyright: ignore[reportArgumentType]
@@ -56,7 +57,6 @@ def sobol_by_importance(
     statistic, where = _statistic(sampled, n_factors, order)
     assessment = InfluenceFunction().assess(statistic, probability, _N_DRAWS, key=jax.random.fold_in(key, 2**30 + 2))
     diagnosis = campaign.diagnosis(sampled)
-    forms = [f"total {i}" for i in range(n_factors)] + [f"first {i}" for i in range(n_factors)] + ["variance", "mean"]
     diagnostics = importance_diagnostics(campaign, diagnosis, budget, ("function",), (len(forms),), {"function": forms})
     return assemble(
         [OutputIndices.of(statistic, assessment, where, 0.0, 1.0)],
@@ -101,7 +101,9 @@ def _check(
         )
 
 
-def _pair_targets(problem: ForwardModel, layout: Layout, asker: Asker, method: ImportanceMethod) -> Targets:
+def _pair_targets(
+    problem: ForwardModel, layout: Layout, asker: Asker, method: ImportanceMethod, forms: list[str]
+) -> Targets:
     """Jansen's forms on pairs (x, x') in the product law."""
     inputs, n_inputs, n_factors = problem.inputs, len(problem.inputs), len(layout.blocks)
     coordinates = method.coordinates
@@ -123,7 +125,7 @@ def _pair_targets(problem: ForwardModel, layout: Layout, asker: Asker, method: I
         return np.concatenate([law.from_unit(unit[:, :n_inputs]), law.from_unit(unit[:, n_inputs:])], axis=1)
 
     product = type(law)(log_density=log_density, from_unit=from_unit)
-    return Targets(values=values, laws=(product,), n_functions=2 * n_factors + 2, dim=2 * n_inputs)
+    return Targets(values=values, laws=(product,), names=tuple(forms), law_names=None, dim=2 * n_inputs)
 
 
 def _statistic(sampled: Sampled, n_factors: int, order: tuple[str, ...]) -> tuple[Statistic, dict[str, slice]]:

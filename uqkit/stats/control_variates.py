@@ -42,7 +42,6 @@ class Estimate:
     @property
     def standard_error(self) -> Float[np.ndarray, " expectation"]:
         """Of each estimate."""
-        """Of each estimate, (expectation,)."""
         return np.sqrt(np.diag(self.covariance))
 
 

@@ -42,7 +42,8 @@ def pareto_tail_index(magnitude: Float[np.ndarray, " draw"]) -> float:
     n_tail = min(n_tail, len(positive) - 1)
     cutoff = positive[-n_tail - 1]
     excess = positive[-n_tail:] - cutoff
-    excess = excess[excess > 1e-12 * cutoff]
+    # Differences that rounding makes are no tail.
+    excess = excess[excess > 1e-9 * cutoff]
     if len(excess) < 5:
         return -np.inf
     shape, _ = array_stats._gpdfit(excess)

@@ -34,13 +34,11 @@ class MixtureStack:
     @property
     def n_components(self) -> int:
         """Number of densities."""
-        """Number of densities."""
         return int(self.owner[-1]) + 1
 
     @property
     def dim(self) -> int:
         """Number of coordinates."""
-        """Number of inputs."""
         return self.mean.shape[1]
 
     @property
@@ -50,7 +48,7 @@ class MixtureStack:
         return replace(self, share=np.ones(n_parts), owner=np.arange(n_parts))
 
     def log_density(self, x: Float[np.ndarray, "draw dim"]) -> Float[np.ndarray, "draw component"]:
-        """The log densities, log g_k(x), of every component, (draw, component)."""
+        """Log density of every component."""
         part = self._part_log_density(_standardise(self, x)) + np.log(self.share)
         if self.n_components == len(self.owner):
             return part

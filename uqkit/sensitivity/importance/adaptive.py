@@ -74,8 +74,10 @@ class AdaptiveImportanceSampling:
             GaussianMixture or StudentT.
         floor: Total of the least shares of the components, so that g_k / g is bounded by their number over it.
         defensive: Least share of the nominal law, which bounds f / g by its inverse.
-        score_order: Highest order of the components' scores used as controls beside the components; lowered where the
-            sample is small for so many. 0 uses the components only.
+        score_order: Highest order of the components' scores used as controls beside the components (1: location, 2:
+            scale too), lowered where the sample is small for so many. On smooth integrands that follow a component
+            closely they gain further orders of magnitude, but what they leave has rare large values, and intervals
+            then cover less than they say (0.75 to 0.95 of the time in our trials at 95%). 0 uses the components only.
         expectation_weights: w_j of the criterion sum_j w_j Var_j; None for relative variances, 1 / I_j^2.
         batch_share: Of the budget, a batch of exploration.
         max_exploration_share: Of the budget, all exploration.
@@ -92,7 +94,7 @@ class AdaptiveImportanceSampling:
     family: Family = field(default_factory=ShrunkGaussian)
     floor: float = 0.3
     defensive: float = 0.1
-    score_order: int = 2
+    score_order: int = 0
     expectation_weights: tuple[float, ...] | None = None
     batch_share: float = 0.05
     max_exploration_share: float = 0.5

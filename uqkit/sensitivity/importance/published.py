@@ -66,7 +66,7 @@ class PublishedImportanceSampling:
         unseen = np.flatnonzero(~(ratio.sum(axis=0) > 0))
         if len(unseen):
             raise InputError(
-                f"no draw of the first batch hit expectations {unseen.tolist()}, so the published algorithm ends in "
+                f"no draw of the first batch hit {targets.name(int(unseen[0]))}, so the published algorithm ends in "
                 "0/0; use AdaptiveImportanceSampling(), which tempers."
             )
         coefficient = ratio.mean(axis=0)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -36,19 +36,31 @@ class Targets:
     Attributes:
         values: Coordinates (draw, dim) to function values (draw, function); NaN rows are draws that failed.
         laws: At least one.
-        n_functions: Number of functions.
+        names: Of the functions.
+        law_names: Of the laws; None where there is the inputs' own alone.
         dim: Number of coordinates.
     """
 
     values: Callable[[Float[np.ndarray, "draw dim"]], Float[np.ndarray, "draw function"]]
     laws: tuple[Law, ...]
-    n_functions: int
+    names: tuple[str, ...]
+    law_names: tuple[str, ...] | None
     dim: int
+
+    @property
+    def n_functions(self) -> int:
+        """Number of functions."""
+        return len(self.names)
 
     @property
     def n_expectations(self) -> int:
         """Functions times laws."""
         return self.n_functions * len(self.laws)
+
+    def name(self, expectation: int) -> str:
+        """What an expectation is called in messages."""
+        function, law = divmod(expectation, len(self.laws))
+        return self.names[function] if self.law_names is None else f"{self.names[function]} under {self.law_names[law]}"
 
 
 @runtime_checkable
@@ -72,13 +84,15 @@ class StandardNormal:
         """See `Coordinates`."""
         if laws is None:
             return (Law(log_density=_standard_normal_log_density, from_unit=ndtri),)
-        return tuple(self._other_law(inputs, law, name) for name, law in laws.items())
+        shared = _SharedByLaws(inputs)
+        return tuple(self._other_law(shared, law, name) for name, law in laws.items())
 
-    def _other_law(self, inputs: Inputs, law: Inputs, name: str) -> Law:
+    def _other_law(self, shared: "_SharedByLaws", law: Inputs, name: str) -> Law:
+        inputs = shared.inputs
+
         def log_density(x: Float[np.ndarray, "draw dim"]) -> Float[np.ndarray, " draw"]:
-            physical = inputs.from_normal(x)
-            # Change of variables: the Jacobian is the standard normal density over the inputs' own.
-            return law.log_density(physical) - inputs.log_density(physical) + _standard_normal_log_density(x)
+            physical, log_jacobian = shared(x)
+            return law.log_density(physical) + log_jacobian
 
         def from_unit(unit: Float[np.ndarray, "draw dim"]) -> Float[np.ndarray, "draw dim"]:
             x = inputs.to_normal(law.from_unit(unit))
@@ -109,6 +123,23 @@ class Physical:
     def to_physical(self, inputs: Inputs, x: Float[np.ndarray, "draw dim"]) -> Float[np.ndarray, "draw input"]:
         """See `Coordinates`."""
         return x
+
+
+class _SharedByLaws:
+    """What the densities of all laws at the same points have in common, computed once."""
+
+    def __init__(self, inputs: Inputs) -> None:
+        self.inputs = inputs
+        self._last: tuple[Any, Any, Any] = (None, None, None)
+
+    def __call__(
+        self, x: Float[np.ndarray, "draw dim"]
+    ) -> tuple[Float[np.ndarray, "draw input"], Float[np.ndarray, " draw"]]:
+        """Physical values, and the log Jacobian: the standard normal density over the inputs' own."""
+        if self._last[0] is not x:
+            physical = self.inputs.from_normal(x)
+            self._last = (x, physical, _standard_normal_log_density(x) - self.inputs.log_density(physical))
+        return self._last[1], self._last[2]
 
 
 def _standard_normal_log_density(x: Float[np.ndarray, "draw dim"]) -> Float[np.ndarray, " draw"]:

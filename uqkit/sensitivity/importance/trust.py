@@ -62,9 +62,18 @@ def diagnose(
     control_z = _z_scores(sampled.control)
     limit = float(norm.isf(_FAMILY_WISE_ERROR / 2 / (len(law_z) + len(control_z))))
     z = float(np.abs(np.concatenate([law_z, control_z])).max())
+    fewest, heaviest = int(effective.argmin()), int(tail.argmax())
     findings = [
-        _below("effective draws that carry an expectation", float(effective.min()), _DRAWS_WARN, _DRAWS_FAIL),
-        _above("Pareto k of phi f/g", float(tail.max()), _TAIL_WARN, _TAIL_FAIL, "raise `defensive` or use StudentT()"),
+        _below(
+            f"effective draws that carry {targets.name(fewest)}", float(effective[fewest]), _DRAWS_WARN, _DRAWS_FAIL
+        ),
+        _above(
+            f"Pareto k of phi f/g for {targets.name(heaviest)}",
+            float(tail[heaviest]),
+            _TAIL_WARN,
+            _TAIL_FAIL,
+            "a few draws dominate: raise the budget, or the share of the law itself",
+        ),
         _above(
             "Pareto k of f/g under the law itself",
             law_tail,
@@ -72,15 +81,13 @@ def diagnose(
             _TAIL_FAIL,
             "the proposal's tails are lighter than the law's: give the law a defensive share or use StudentT()",
         ),
-        _above(
-            "z-score of a known mean", z, limit, 2 * limit, "the proposal misses mass: raise `defensive` or the budget"
-        ),
+        _above("z-score of a known mean", z, limit, 2 * limit, "the proposal misses mass: raise the budget"),
     ]
     if exploration.scarce.any():
-        which = np.flatnonzero(exploration.scarce).tolist()
-        findings.append(
-            ("warn", f"too few exploration draws carried expectations {which} to aim at them; raise the budget")
-        )
+        first = targets.name(int(np.flatnonzero(exploration.scarce)[0]))
+        others = int(exploration.scarce.sum()) - 1
+        more = f" and {others} more" if others else ""
+        findings.append(("warn", f"too few exploration draws carried {first}{more}: raise the budget"))
     levels = [level for level, _ in findings]
     verdict = "fail" if "fail" in levels else "warn" if "warn" in levels else "ok"
     return Diagnosis(

@@ -33,7 +33,8 @@ from uqkit.sensitivity.importance import (
 )
 from uqkit.sensitivity.intervals import BayesianBootstrap, InfluenceFunction, SubNets
 from uqkit.sensitivity.pick_freeze import PickFreeze
-from uqkit.sensitivity.run import PickFreezeSample, restore, sobol_indices
+from uqkit.sensitivity.run import sobol_indices
+from uqkit.sensitivity.sample import PickFreezeSample, restore
 
 if TYPE_CHECKING:
     from uqkit.sensitivity.plots import (

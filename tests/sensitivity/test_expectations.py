@@ -361,3 +361,22 @@ def test_a_tolerance_out_of_reach_spends_the_budget_and_no_more():
     model, calls = counted(lambda x: np.exp(x[0] + 2 * np.sin(5 * x[1])))
     result = expectations(model, NORMAL, budget=1_500, key=0, tolerance=1e-9)
     assert len(calls) == result.attrs["n_model_evaluations"] == 1_500
+
+
+@pytest.mark.parametrize(("stop", "error"), [(KeyboardInterrupt, uq.RunInterrupted), (ValueError, uq.EvaluationError)])
+def test_a_stop_in_a_later_batch_keeps_the_rows_of_earlier_ones(stop, error):
+    calls = []
+
+    def stopped(x):
+        calls.append(x)
+        if len(calls) > 150:
+            raise stop
+        return x[0] ** 2
+
+    model = uq.ForwardModel(stopped, inputs=NORMAL)
+    with pytest.raises(error) as caught:
+        expectations(model, budget=1_000, key=0, failures=uq.FailurePolicy(on_error="raise"))
+    # A batch of exploration has 50 draws, so these 150 rows come from three of them.
+    kept = caught.value.evaluations
+    assert int(kept.ok.sum()) == 150
+    assert np.array_equal(kept.points[:150], np.stack(calls[:150]))

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jaxtyping import Float, Key
 
-from uqkit.errors import StoreError
+from uqkit.errors import EvaluationError, RunInterrupted, StoreError
 from uqkit.evaluate import Evaluations, FailurePolicy, evaluate
 from uqkit.inputs import Inputs
 from uqkit.keys import numpy_generator
@@ -54,6 +54,7 @@ class Asker:
 
         Raises:
             StoreError: If the points of an earlier run come out elsewhere; before the model is run.
+            EvaluationError, RunInterrupted: As `evaluate` does, with the rows of all batches.
         """
         if self.known is not None:
             earlier = self.known.points[self.n_points : self.n_points + len(points)]
@@ -62,15 +63,19 @@ class Asker:
                     "the draws of the earlier run came out elsewhere this time; pass the functions, inputs and laws it "
                     "was made with, and use the versions of uqkit and NumPy in its attributes."
                 )
-        part = evaluate(
-            self.model,
-            points,
-            failures=self.failures,
-            store=self.store,
-            known=self.known,
-            executor=self.executor,
-            progress=self.progress,
-        )
+        try:
+            part = evaluate(
+                self.model,
+                points,
+                failures=self.failures,
+                store=self.store,
+                known=self.known,
+                executor=self.executor,
+                progress=self.progress,
+            )
+        except (EvaluationError, RunInterrupted) as stop:
+            stop.evaluations = _joined([*self.parts, stop.evaluations])
+            raise
         self.parts.append(part)
         return np.where(part.ok[:, None], part.values, np.nan)
 
@@ -81,20 +86,24 @@ class Asker:
 
     def evaluations(self) -> Evaluations:
         """All of them, in order."""
-        offsets = np.cumsum([0, *(len(part.points) for part in self.parts[:-1])])
-        messages = {
-            int(offset) + row: text
-            for offset, part in zip(offsets, self.parts, strict=True)
-            for row, text in part.messages.items()
-        }
-        return Evaluations(
-            points=np.concatenate([part.points for part in self.parts]),
-            values=np.concatenate([part.values for part in self.parts]),
-            status=np.concatenate([part.status for part in self.parts]),
-            messages=messages,
-            n_run=sum(part.n_run for part in self.parts),
-            n_reused=sum(part.n_reused for part in self.parts),
-        )
+        return _joined(self.parts)
+
+
+def _joined(parts: list[Evaluations]) -> Evaluations:
+    offsets = np.cumsum([0, *(len(part.points) for part in parts[:-1])])
+    messages = {
+        int(offset) + row: text
+        for offset, part in zip(offsets, parts, strict=True)
+        for row, text in part.messages.items()
+    }
+    return Evaluations(
+        points=np.concatenate([part.points for part in parts]),
+        values=np.concatenate([part.values for part in parts]),
+        status=np.concatenate([part.status for part in parts]),
+        messages=messages,
+        n_run=sum(part.n_run for part in parts),
+        n_reused=sum(part.n_reused for part in parts),
+    )
 
 
 @dataclass

@@ -127,7 +127,12 @@ problem = uq.ForwardModel(spring, inputs={"k": stats.uniform(1, 1), "u": stats.n
 
 def test_a_stopped_command_resumes_from_its_store(tmp_path):
     (tmp_path / "spring.py").write_text(MODEL)
-    command = [sys.executable, "-m", "uqkit.cli", "sensitivity", "spring.py", "--budget", "256", "--store", "s.sqlite"]
+    # A suite started in the background hands its children an ignored Ctrl-C; a terminal does not.
+    as_in_a_terminal = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from uqkit.cli import main; main()"
+    )
+    arguments = ["sensitivity", "spring.py", "--budget", "256", "--store", "s.sqlite"]
+    command = [sys.executable, "-c", as_in_a_terminal, *arguments]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     log = tmp_path / "calls.log"
     deadline = time.monotonic() + 60

@@ -7,6 +7,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from uqkit import inference as inference
+    from uqkit import pinn as pinn
     from uqkit import results as results
     from uqkit import sensitivity as sensitivity
     from uqkit.errors import EvaluationError as EvaluationError
@@ -21,20 +23,32 @@ if TYPE_CHECKING:
     from uqkit.inputs import LatinHypercube as LatinHypercube
     from uqkit.inputs import MonteCarlo as MonteCarlo
     from uqkit.inputs import ScrambledSobol as ScrambledSobol
+    from uqkit.problems import BoundaryValueProblem as BoundaryValueProblem
+    from uqkit.problems import Box as Box
+    from uqkit.problems import Constraint as Constraint
+    from uqkit.problems import FieldReference as FieldReference
     from uqkit.problems import ForwardModel as ForwardModel
+    from uqkit.problems import Integrated as Integrated
+    from uqkit.problems import Measured as Measured
     from uqkit.problems import catalogue as catalogue
     from uqkit.problems import load as load
     from uqkit.results import Reference as Reference
 
 # Name -> where it lives; None: the name is a subpackage.
 _HOME: dict[str, str | None] = {
+    "BoundaryValueProblem": "problems",
+    "Box": "problems",
+    "Constraint": "problems",
     "EvaluationError": "errors",
     "FailurePolicy": "evaluate",
+    "FieldReference": "problems",
     "ForwardModel": "problems",
     "GaussianCopula": "inputs",
     "InputError": "errors",
     "Inputs": "inputs",
+    "Integrated": "problems",
     "LatinHypercube": "inputs",
+    "Measured": "problems",
     "MonteCarlo": "inputs",
     "Reference": "results",
     "RunInterrupted": "errors",
@@ -43,7 +57,9 @@ _HOME: dict[str, str | None] = {
     "UqkitError": "errors",
     "UqkitWarning": "errors",
     "catalogue": "problems",
+    "inference": None,
     "load": "problems",
+    "pinn": None,
     "results": None,
     "sensitivity": None,
 }

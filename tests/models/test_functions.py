@@ -10,7 +10,18 @@ import pytest
 import uqkit as uq
 
 NAMES = ["borehole", "flood", "ishigami", "sobol_g"]
-ALLOWED = ("uqkit.inputs", "uqkit.problems", "uqkit.results", "uqkit.stats", "jax", "numpy", "numpyro", "scipy")
+ALLOWED = (
+    "uqkit.errors",
+    "uqkit.inputs",
+    "uqkit.keys",
+    "uqkit.problems",
+    "uqkit.results",
+    "uqkit.stats",
+    "jax",
+    "numpy",
+    "numpyro",
+    "scipy",
+)
 
 
 def ishigami(x1, x2, x3):

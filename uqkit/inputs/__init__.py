@@ -5,6 +5,7 @@ from uqkit.inputs.copula import GaussianCopula
 from uqkit.inputs.designs import Design, LatinHypercube, MonteCarlo, ScrambledSobol
 from uqkit.inputs.marginals import Marginal, as_marginal
 from uqkit.inputs.salib import inputs_from_salib, is_salib_problem
+from uqkit.inputs.scores import NormalScores
 from uqkit.inputs.vector import Inputs, check_groups
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "LatinHypercube",
     "Marginal",
     "MonteCarlo",
+    "NormalScores",
     "ScrambledSobol",
     "as_inputs",
     "as_marginal",

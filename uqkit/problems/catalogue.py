@@ -11,9 +11,12 @@ from types import ModuleType
 from typing import Any
 
 from uqkit.errors import InputError
+from uqkit.problems.boundary import BoundaryValueProblem
 from uqkit.problems.forward import ForwardModel
 
 __all__ = ["CatalogueEntry", "catalogue", "load"]
+
+_PROBLEMS = (ForwardModel, BoundaryValueProblem)
 
 # What goes wrong in a file that a user is still writing.
 _USUAL_ERRORS = (SyntaxError, ImportError, NameError, AttributeError, TypeError, ValueError, LookupError, OSError)
@@ -56,7 +59,7 @@ def _summary(path: Path) -> str:
     return docstring.partition("\n")[0]
 
 
-def load(model: str, **parameters: Any) -> ForwardModel:
+def load(model: str, **parameters: Any) -> Any:
     """Model by name.
 
     Args:
@@ -65,7 +68,8 @@ def load(model: str, **parameters: Any) -> ForwardModel:
         parameters: Passed to the catalogue file's `make`, where it has parameters.
 
     Raises:
-        InputError: If there is no such model, or what is found is no `ForwardModel`.
+        InputError: If there is no such model, or what is found is neither a `ForwardModel` nor a
+            `BoundaryValueProblem`.
     """
     if model.endswith(".py"):
         path = Path(model)
@@ -89,8 +93,11 @@ def load(model: str, **parameters: Any) -> ForwardModel:
         entry = entries[model]
         module = _module(f"uqkit.models.{entry.folder}.{entry.name}", entry.path, fresh=False)
         found = _attribute(module, "problem", parameters)
-    if not isinstance(found, ForwardModel):
-        raise InputError(f"model {model!r} is a {type(found).__name__}; it must be a uqkit.ForwardModel.")
+    if not isinstance(found, _PROBLEMS):
+        raise InputError(
+            f"model {model!r} is a {type(found).__name__}; it must be a uqkit.ForwardModel or "
+            "uqkit.BoundaryValueProblem."
+        )
     return found
 
 

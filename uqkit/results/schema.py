@@ -10,7 +10,23 @@ DIAGNOSTICS = "diagnostics"
 CONVERGENCE = "convergence"
 EVALUATIONS = "evaluations"
 WEIGHTED_SAMPLE = "weighted_sample"
-GROUPS = frozenset({ESTIMATES, POSTERIOR, DIAGNOSTICS, CONVERGENCE, EVALUATIONS, WEIGHTED_SAMPLE})
+PRIOR_PREDICTIVE = "prior_predictive"
+POSTERIOR_PREDICTIVE = "posterior_predictive"
+SAMPLE_STATS = "sample_stats"
+LOG_LIKELIHOOD = "log_likelihood"
+OBSERVED_DATA = "observed_data"
+CONSTANT_DATA = "constant_data"
+VARIATIONAL = "variational"
+NOISE = "noise"
+EVIDENCE = "evidence"
+OPTIMISATION = "optimisation"
+# Their variables are the problem's own: parameters, fields, constraints, or a sampler's statistics.
+OPEN_GROUPS = frozenset(
+    {POSTERIOR, PRIOR_PREDICTIVE, POSTERIOR_PREDICTIVE, SAMPLE_STATS, LOG_LIKELIHOOD, OBSERVED_DATA, CONSTANT_DATA}
+)
+GROUPS = OPEN_GROUPS | {
+    *(ESTIMATES, DIAGNOSTICS, CONVERGENCE, EVALUATIONS, WEIGHTED_SAMPLE, VARIATIONAL, NOISE, EVIDENCE, OPTIMISATION)
+}
 
 # Dimensions
 CHAIN = "chain"
@@ -28,10 +44,21 @@ LAW = "law"
 CONTROL = "control"
 COMPONENT = "component"
 BATCH = "batch"
+CONSTRAINT = "constraint"
+PARAMETER = "parameter"
+COORDINATE = "coordinate"
+FEATURE = "feature"
+FIELD = "field"
+QUANTITY = "quantity"
+LEVEL = "level"
+CANDIDATE = "candidate"
+ITERATION = "iteration"
+FINDING = "finding"
 DIMENSIONS = frozenset(
     {
         *(CHAIN, DRAW, INPUT, INPUT_OTHER, GROUP, GROUP_OTHER, OUTPUT, POINT, FAILURE, N_EVALUATIONS),
         *(FUNCTION, LAW, CONTROL, COMPONENT, BATCH),
+        *(CONSTRAINT, PARAMETER, COORDINATE, FEATURE, FIELD, QUANTITY, LEVEL, CANDIDATE, ITERATION, FINDING),
     }
 )
 
@@ -71,6 +98,40 @@ CONTROL_Z = "control_z"
 COMPONENT_SHARE = "component_share"
 CRITERION = "criterion"
 
+# Noise scales
+NOISE_SCALE = "noise_scale"
+N_OBSERVATIONS = "n_observations"
+EFFECTIVE_PARAMETERS = "effective_parameters"
+RMS_RESIDUAL = "rms_residual"
+IDENTIFIED = "identified"
+
+# Evidence and optimisation
+LOG_EVIDENCE = "log_evidence"
+CHOSEN = "chosen"
+HELD_OUT_RESIDUAL = "held_out_residual"
+OBJECTIVE = "objective"
+
+# Fields
+FREQUENCY = "frequency"
+PHASE = "phase"
+CENTRE = "centre"
+HALF_WIDTH = "half_width"
+WEIGHT = "weight"
+WEIGHT_DRAW = "weight_draw"
+AMPLITUDE = "amplitude"
+PARAMETER_SCORE = "parameter_score"
+PARAMETER_SCORE_DRAW = "parameter_score_draw"
+RELATIVE_ERROR = "relative_error"
+COVERAGE = "coverage"
+RMS_Z = "rms_z"
+CONDITION_NUMBER = "condition_number"
+LAPLACE_SHIFT = "laplace_shift"
+R_HAT = "r_hat"
+ESS_BULK = "ess_bulk"
+ESS_TAIL = "ess_tail"
+FINDING_TEXT = "finding_text"
+PRIOR_SHARE = "prior_share"
+
 VARIABLES = frozenset(
     {
         SOBOL_FIRST,
@@ -101,6 +162,10 @@ VARIABLES = frozenset(
         CONTROL_Z,
         COMPONENT_SHARE,
         CRITERION,
+        *(NOISE_SCALE, N_OBSERVATIONS, EFFECTIVE_PARAMETERS, RMS_RESIDUAL, IDENTIFIED, LOG_EVIDENCE, CHOSEN),
+        *(HELD_OUT_RESIDUAL, OBJECTIVE, FREQUENCY, PHASE, CENTRE, HALF_WIDTH, WEIGHT, WEIGHT_DRAW, AMPLITUDE),
+        *(PARAMETER_SCORE, PARAMETER_SCORE_DRAW, RELATIVE_ERROR, COVERAGE, RMS_Z, CONDITION_NUMBER, LAPLACE_SHIFT),
+        *(R_HAT, ESS_BULK, ESS_TAIL, FINDING_TEXT, PRIOR_SHARE),
     }
 )
 

@@ -23,7 +23,7 @@ def validate(tree: xr.DataTree) -> None:
     for name, node in tree.children.items():
         if name not in schema.GROUPS:
             faults.append(f"group {name!r} is unknown")
-        faults.extend(f"{name}/{fault}" for fault in _dataset_faults(node.to_dataset()))
+        faults.extend(f"{name}/{fault}" for fault in _dataset_faults(node.to_dataset(), name))
     if faults:
         raise StoreError("not a uqkit result: " + "; ".join(faults) + ".")
 
@@ -36,10 +36,13 @@ def _root_faults(tree: xr.DataTree) -> Iterator[str]:
             yield f"root attribute {attribute!r} is a {type(tree.attrs[attribute]).__name__}, no text or number"
 
 
-def _dataset_faults(dataset: xr.Dataset) -> Iterator[str]:
-    known = {name + suffix for name in schema.VARIABLES for suffix in ("", "_se", "_lower", "_upper")}
+def _dataset_faults(dataset: xr.Dataset, group: str) -> Iterator[str]:
+    companions = ("_se", "_lower", "_upper")
+    # An estimate may have the problem's own name, if it comes with its error and interval.
+    own = {str(name) for name in dataset if all(f"{name}{end}" in dataset for end in companions)}
+    known = {name + end for name in schema.VARIABLES | own for end in ("", *companions)}
     for name, variable in dataset.data_vars.items():
-        if name not in known:
+        if group not in schema.OPEN_GROUPS and name not in known:
             yield f"{name} is no name of the schema"
         for attribute in ("units", "long_name"):
             if attribute not in variable.attrs:
@@ -48,7 +51,7 @@ def _dataset_faults(dataset: xr.Dataset) -> Iterator[str]:
             # bool breaks ArviZ's summaries, complex and half floats break netCDF, JAX arrays break both
             yield f"{name} is a {type(variable.data).__name__} of {variable.dtype}, which files do not keep"
         for dimension in variable.dims:
-            if dimension not in schema.DIMENSIONS:
+            if dimension not in schema.DIMENSIONS and dimension not in dataset.coords:
                 yield f"{name} has the unknown dimension {dimension!r}"
 
 

@@ -17,7 +17,7 @@ from uqkit.evaluate import FailurePolicy
 from uqkit.inputs import Inputs, as_inputs
 from uqkit.keys import as_key, key_from_label, key_label
 from uqkit.problems import ForwardModel
-from uqkit.results import schema
+from uqkit.results import as_record, schema
 from uqkit.sensitivity.campaign import Asker, Campaign, targets_of
 from uqkit.sensitivity.expectations_result import assemble_expectations
 from uqkit.sensitivity.groups import check_same_version, checked_budget, stored_evaluations
@@ -27,7 +27,7 @@ from uqkit.sensitivity.importance import (
     MixtureImportanceSampling,
     Sampled,
 )
-from uqkit.sensitivity.record import as_record, from_record
+from uqkit.sensitivity.record import from_record
 
 __all__ = ["expectations", "extend_expectations", "function_model"]
 

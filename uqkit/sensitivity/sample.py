@@ -17,7 +17,7 @@ from uqkit.errors import EvaluationError, InputError, StoreError, UqkitWarning
 from uqkit.evaluate import Evaluations
 from uqkit.keys import as_key
 from uqkit.problems import ForwardModel
-from uqkit.results import schema
+from uqkit.results import as_record, schema
 from uqkit.sensitivity.groups import stored_evaluations
 from uqkit.sensitivity.intervals import BayesianBootstrap, InfluenceFunction, Interval
 from uqkit.sensitivity.pick_freeze import (
@@ -30,7 +30,7 @@ from uqkit.sensitivity.pick_freeze import (
     factor_columns,
     index_statistic,
 )
-from uqkit.sensitivity.record import as_record, from_record
+from uqkit.sensitivity.record import from_record
 from uqkit.sensitivity.result import Convergence, OutputIndices, assemble, pick_freeze_diagnostics
 
 __all__ = ["PROBABILITY", "PickFreezeSample", "checked_order", "needs_ba", "restore"]

@@ -11,12 +11,12 @@ from jaxtyping import Float, Key
 from uqkit.errors import InputError
 from uqkit.keys import key_label
 from uqkit.problems import ForwardModel
+from uqkit.results import as_record
 from uqkit.sensitivity.campaign import Asker, Campaign
 from uqkit.sensitivity.expectations_result import importance_diagnostics
 from uqkit.sensitivity.importance import ImportanceMethod, MixtureImportanceSampling, Sampled, Targets
 from uqkit.sensitivity.intervals import InfluenceFunction, Statistic
 from uqkit.sensitivity.pick_freeze import FIRST, MEAN, TOTAL, VARIANCE, Layout, factor_columns
-from uqkit.sensitivity.record import as_record
 from uqkit.sensitivity.result import OutputIndices, assemble
 
 __all__ = ["sobol_by_importance"]

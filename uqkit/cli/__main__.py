@@ -1,0 +1,5 @@
+"""`python -m uqkit.cli`."""
+
+from uqkit.cli import main
+
+main()

@@ -1,0 +1,165 @@
+"""Draws from a posterior and what is known of their quality, as arrays."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from arviz_stats.base.array import array_stats
+from jaxtyping import Array, Float, Num
+
+from uqkit.errors import InputError, UqkitWarning
+from uqkit.problems.target import TargetDensity
+
+__all__ = ["Draws"]
+
+# Vehtari et al. (2021), section 2: above the first, chains have not mixed; below the second, R-hat and ESS themselves
+# are unreliable.
+_LARGEST_R_HAT = 1.01
+_LEAST_ESS_PER_CHAIN = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draws:
+    """Equally weighted draws of a posterior, with their diagnostics; made by `Draws.of`.
+
+    Attributes:
+        position: The draws, on the target's unconstrained coordinates.
+        statistics: ArviZ's names of sampler statistics -> one number a draw: `lp` (log density, nats),
+            `acceptance_rate`, `step_size`, `n_steps` (gradients), `diverging` (0 or 1), `tree_depth`, `energy`; those
+            that the sampler has.
+        r_hat: Rank-normalised split R-hat; NaN where there is one chain only, or a dimension never moved.
+        ess_bulk: Effective number of draws for means, all chains together.
+        ess_tail: Effective number of draws for the 5 and 95 percent quantiles, all chains together.
+        n_gradients: Gradients of the log density in all, warm-up included.
+        independent: Whether the draws are independent by construction rather than steps of a chain.
+        facts: Further numbers of the sampler by name, such as `energy_variance_per_dim`.
+        remarks: What the sampler itself found wrong, one sentence each.
+
+    Reference:
+        Vehtari, Gelman, Simpson, Carpenter & Buerkner (2021), Bayesian Analysis 16, for R-hat and both ESS.
+    """
+
+    position: Float[np.ndarray, "chain draw dim"]
+    statistics: Mapping[str, Num[np.ndarray, "chain draw"]]
+    r_hat: Float[np.ndarray, " dim"]
+    ess_bulk: Float[np.ndarray, " dim"]
+    ess_tail: Float[np.ndarray, " dim"]
+    n_gradients: int
+    independent: bool
+    facts: Mapping[str, Num[np.ndarray, "..."]]
+    remarks: tuple[str, ...]
+
+    @classmethod
+    def of(
+        cls,
+        position: Float[np.ndarray, "chain draw dim"],
+        statistics: Mapping[str, Num[np.ndarray, "chain draw"]],
+        *,
+        n_gradients: int,
+        independent: bool,
+        facts: Mapping[str, Num[np.ndarray, "..."]] | None = None,
+        remarks: Sequence[str] = (),
+    ) -> "Draws":
+        """Draws with R-hat and effective sample sizes computed; nothing is warned of (see `warn_of_faults`)."""
+        r_hat, ess_bulk, ess_tail = diagnose(position)
+        return cls(
+            position=position,
+            statistics=dict(statistics),
+            r_hat=r_hat,
+            ess_bulk=ess_bulk,
+            ess_tail=ess_tail,
+            n_gradients=n_gradients,
+            independent=independent,
+            facts=dict(facts or {}),
+            remarks=tuple(remarks),
+        )
+
+    def quantities(self, target: TargetDensity) -> dict[str, np.ndarray]:
+        """The named quantities of a target at each draw.
+
+        Args:
+            target: What was sampled, or anything on the same coordinates.
+
+        Returns:
+            Name -> array over (chain, draw, *its own dimensions).
+
+        Raises:
+            InputError: If the target has another number of dimensions.
+        """
+        if target.n_dims != self.position.shape[-1]:
+            raise InputError(
+                f"`target` has {target.n_dims} dimensions but the draws have {self.position.shape[-1]}; "
+                "pass the target that was sampled."
+            )
+        with jax.enable_x64(True):
+            named = _constrain_all(target, jnp.asarray(self.position))
+            return {name: np.asarray(value) for name, value in named.items()}
+
+    def faults(self) -> list[str]:
+        """What is wrong with the draws, one sentence each; empty where nothing is known to be wrong."""
+        return [*self.remarks, *self._divergence_faults(), *([] if self.independent else self._mixing_faults())]
+
+    def warn_of_faults(self, stacklevel: int = 2) -> None:
+        """One `UqkitWarning` with all faults and what to do; nothing where there are none."""
+        faults = self.faults()
+        if faults:
+            warnings.warn(" ".join(faults), UqkitWarning, stacklevel=stacklevel + 1)
+
+    def _divergence_faults(self) -> list[str]:
+        diverging = self.statistics.get("diverging")
+        if diverging is None or not diverging.any():
+            return []
+        return [
+            f"{int(diverging.sum())} of {diverging.size} draws ({diverging.mean():.2g}) diverged, so that a part of "
+            "the posterior may be missing: raise `target_acceptance`, or reparametrise the model."
+        ]
+
+    def _mixing_faults(self) -> list[str]:
+        n_chains, n_draws, _ = self.position.shape
+        faults = []
+        if n_chains == 1:
+            faults.append(
+                "With one chain there is no R-hat, and nothing shows whether it found the posterior: use four."
+            )
+        elif not np.all(self.r_hat <= _LARGEST_R_HAT):  # so that NaN counts as a fault
+            worst = int(np.argmax(np.where(np.isnan(self.r_hat), np.inf, self.r_hat)))
+            faults.append(
+                f"R-hat is {self.r_hat[worst]:.4g} in dimension {worst} (at most {_LARGEST_R_HAT} is wanted), so that "
+                "the chains do not agree yet: raise `n_warmup` and `n_draws`, or whiten the target."
+            )
+        ess = np.fmin(self.ess_bulk, self.ess_tail)
+        if not np.all(ess >= _LEAST_ESS_PER_CHAIN * n_chains):
+            worst = int(np.argmin(np.where(np.isnan(ess), -np.inf, ess)))
+            faults.append(
+                f"The effective number of draws is {ess[worst]:.3g} of {n_chains * n_draws} in dimension {worst} "
+                f"(at least {_LEAST_ESS_PER_CHAIN} a chain is wanted): raise `n_draws`, or whiten the target."
+            )
+        return faults
+
+
+def diagnose(
+    draws: Float[np.ndarray, "chain draw *shape"],
+) -> tuple[Float[np.ndarray, "*shape"], Float[np.ndarray, "*shape"], Float[np.ndarray, "*shape"]]:
+    """R-hat, bulk and tail effective sample size of each number; R-hat is NaN for one chain."""
+    flat = draws.reshape(*draws.shape[:2], -1)
+    # A dimension that never moved divides zero by zero; the NaN it gives says so.
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ess_bulk = array_stats.ess(flat, chain_axis=0, draw_axis=1, method="bulk")
+        ess_tail = array_stats.ess(flat, chain_axis=0, draw_axis=1, method="tail", prob=(0.05, 0.95))
+        r_hat = (
+            np.full(flat.shape[2:], np.nan)
+            if len(flat) == 1
+            else array_stats.rhat(flat, chain_axis=0, draw_axis=1, method="rank")
+        )
+    shape = draws.shape[2:]
+    r_hat, ess_bulk, ess_tail = (np.asarray(each, dtype=float).reshape(shape) for each in (r_hat, ess_bulk, ess_tail))
+    return r_hat, ess_bulk, ess_tail
+
+
+@eqx.filter_jit
+def _constrain_all(target: TargetDensity, position: Float[Array, "chain draw dim"]) -> dict[str, Array]:
+    return jax.vmap(jax.vmap(target.constrain))(position)

@@ -1,0 +1,220 @@
+"""The mode of a posterior given by residuals: Gauss-Newton, damped by Levenberg and Marquardt where it must be."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import jax
+import numpy as np
+from jaxtyping import Float
+
+from uqkit.errors import InputError
+from uqkit.inference.factor import Factor, solve_stack
+from uqkit.inference.residual import Scales, WhitenedResidual
+
+__all__ = ["GaussNewton", "Mode"]
+
+# Damping after an undamped step that failed; it grows by tens until a step succeeds.
+_LEAST_DAMPING = 1e-8
+_MOST_TRIES = 16
+# A noise scale that leaves a block out.
+_FREE = 1e12
+# Relative tolerance at the relaxed scales of a continuation.
+_ON_THE_WAY = 1e-2
+
+
+@dataclass(frozen=True)
+class Mode:
+    """Where the posterior density is largest, and the linear model there.
+
+    Attributes:
+        position: x.
+        scales: Noise and prior scales it belongs to.
+        residual: r(x) at unit noise scales.
+        jacobian: Of the residual, at unit scales.
+        factor: Of the posterior precision, in coordinates whitened by the prior.
+        objective: Minus the log joint density up to a constant, before each iteration and at the end; in nats.
+        converged: Whether the last step was negligible.
+        n_evaluations: Evaluations of the residual, with and without derivatives.
+    """
+
+    position: Float[np.ndarray, " dim"]
+    scales: Scales
+    residual: Float[np.ndarray, " row"]
+    jacobian: Float[np.ndarray, "row dim"]
+    factor: Factor
+    objective: Float[np.ndarray, " iteration"]
+    converged: bool
+    n_evaluations: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class GaussNewton:
+    """Gauss-Newton iterations; a step that does not lower the objective is damped until it does.
+
+    Attributes:
+        continuation: Falling factors on the noise scales of nonlinear blocks, solved one after another, each from the
+            last; the last is 1. None leaves them out first, starts where what the linear blocks say is as far from them
+            as their noise, and falls by tens. Nonlinear problems started at their final scale end in local modes.
+        max_iterations: Most iterations at each factor.
+        tolerance: An iteration that promises to lower the objective by less than this, relative to 1 + objective, is
+            the last.
+        damping: Damping of the first step, relative to the mean curvature; 0 for undamped steps while they work.
+
+    Raises:
+        InputError: If a setting is out of range.
+
+    Reference:
+        Levenberg (1944); Marquardt (1963); Nocedal & Wright (2006), Numerical Optimization, chapter 10.
+    """
+
+    continuation: Sequence[float] | None = None
+    max_iterations: int = 50
+    tolerance: float = 1e-9
+    damping: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        factors = (1.0,) if self.continuation is None else tuple(self.continuation)
+        if not factors or factors[-1] != 1.0 or any(b > a for a, b in zip(factors, factors[1:], strict=False)):
+            raise InputError(
+                f"`continuation` is {self.continuation}; pass falling factors that end in 1, as (10, 3, 1)."
+            )
+        if self.max_iterations < 1 or not self.tolerance > 0 or self.damping < 0:
+            raise InputError(
+                f"max_iterations={self.max_iterations}, tolerance={self.tolerance}, damping={self.damping}: pass at "
+                "least "
+                "one iteration, a tolerance above zero, and a damping of zero or more."
+            )
+
+    def mode(
+        self,
+        problem: WhitenedResidual,
+        scales: Scales,
+        start: Float[np.ndarray, " dim"],
+        *,
+        nonlinear: Sequence[str] = (),
+        offset: Float[np.ndarray, " row"] | None = None,
+        centre: Float[np.ndarray, " dim"] | None = None,
+    ) -> Mode:
+        """Mode from a start.
+
+        Args:
+            problem: The residuals.
+            scales: Noise and prior scales.
+            start: First position.
+            nonlinear: Blocks whose noise the continuation relaxes; with none, a single iteration solves the problem.
+            offset: Subtracted from the residuals, at unit scales: perturbed data.
+            centre: Mean of the prior; 0 by default.
+
+        Raises:
+            InputError: If the residuals are not finite at the start.
+        """
+        position = np.asarray(start, dtype=float)
+        perturbed = _Perturbed(
+            problem,
+            np.zeros(1) if offset is None else offset,
+            np.zeros_like(position) if centre is None else centre,
+        )
+        n_before = 0
+        factors = self.continuation[:-1] if self.continuation is not None and nonlinear else ()
+        if self.continuation is None and nonlinear:
+            # What the linear blocks alone say, and how far that is from the nonlinear ones.
+            free = scales.relaxed(dict.fromkeys(nonlinear, _FREE))
+            position = self._search(perturbed, free, position, tolerance=np.inf).position
+            residual = perturbed.residual(position) / scales.rows(problem.row_blocks)
+            misfit = np.concatenate([residual[problem.row_blocks[name]] for name in nonlinear])
+            factors = _decades(float(np.sqrt(np.mean(misfit**2))))
+            n_before = 3
+        for factor in factors:
+            relaxed = scales.relaxed(dict.fromkeys(nonlinear, float(factor)))
+            # On the way a mode need only be near.
+            near = self._search(perturbed, relaxed, position, tolerance=max(self.tolerance, _ON_THE_WAY))
+            position, n_before = near.position, n_before + near.n_evaluations
+        found = self._search(perturbed, scales, position, tolerance=self.tolerance if nonlinear else np.inf)
+        return replace(found, n_evaluations=found.n_evaluations + n_before)
+
+    def _search(
+        self, problem: "_Perturbed", scales: Scales, start: Float[np.ndarray, " dim"], *, tolerance: float
+    ) -> Mode:
+        noise, prior = scales.rows(problem.problem.row_blocks), scales.dims(problem.problem.dim_blocks)
+
+        def objective_at(residual: Float[np.ndarray, " row"], position: Float[np.ndarray, " dim"]) -> float:
+            distance = (position - problem.centre) / prior
+            return 0.5 * float(((residual / noise) ** 2).sum() + (distance**2).sum())
+
+        position, damping, history, n_evaluations = start, self.damping, [], 0
+        while True:
+            residual, jacobian = problem.linearised(position)
+            history.append(objective_at(residual, position))
+            if not (np.isfinite(history[-1]) and np.isfinite(jacobian).all()):
+                raise InputError(_not_finite(problem.problem, residual, jacobian))
+            whitened, distance = jacobian * prior / noise[:, None], (position - problem.centre) / prior
+            size = 1.0 + float((whitened**2).sum()) / len(position)
+            n_tries = 0
+            while True:
+                n_tries += 1
+                step, factor = solve_stack(whitened, residual / noise, distance, damping * size)
+                promised = 0.5 * float(((whitened @ step) ** 2).sum() + (step**2).sum())
+                converged = promised <= tolerance * (1.0 + history[-1])
+                trial = position + prior * step
+                trial_residual = problem.residual(trial)
+                trial_objective = objective_at(trial_residual, trial)
+                # One step solves a linear problem, where the objective is all rounding and says nothing.
+                accepted = trial_objective <= history[-1] or (np.isinf(tolerance) and np.isfinite(trial_objective))
+                if accepted or converged or n_tries == _MOST_TRIES:
+                    break
+                damping = max(10.0 * damping, _LEAST_DAMPING)
+            n_evaluations += 1 + n_tries
+            if accepted:
+                position, residual = trial, trial_residual
+                damping = damping / 10.0 if damping > _LEAST_DAMPING else 0.0
+            if converged or not accepted or len(history) >= self.max_iterations:
+                break
+        if damping > 0.0 or not converged:  # the factor of a damped step is not the posterior's
+            residual, jacobian = problem.linearised(position)
+            n_evaluations += 1
+            whitened = jacobian * prior / noise[:, None]
+            _, factor = solve_stack(whitened, residual / noise, (position - problem.centre) / prior)
+        history.append(objective_at(residual, position))
+        return Mode(
+            position, scales, residual + problem.offset, jacobian, factor, np.array(history), converged, n_evaluations
+        )
+
+
+def _decades(largest: float) -> list[float]:
+    """From a factor down to above 1, by tens."""
+    decades = np.log10(np.clip(largest, 1.0, _FREE)) if np.isfinite(largest) else 0.0
+    return [float(10.0**power) for power in np.arange(decades, 0.1, -1.0)]
+
+
+@dataclass(frozen=True)
+class _Perturbed:
+    """A problem with its data and the mean of its prior moved; on the host, in double precision."""
+
+    problem: WhitenedResidual
+    offset: Float[np.ndarray, " row"]
+    centre: Float[np.ndarray, " dim"]
+
+    def residual(self, position: Float[np.ndarray, " dim"]) -> Float[np.ndarray, " row"]:
+        with jax.enable_x64(True):
+            return np.asarray(self.problem.residual(position)) - self.offset
+
+    def linearised(
+        self, position: Float[np.ndarray, " dim"]
+    ) -> tuple[Float[np.ndarray, " row"], Float[np.ndarray, "row dim"]]:
+        with jax.enable_x64(True):
+            residual, jacobian = self.problem.residual_and_jacobian(position)
+            return np.asarray(residual) - self.offset, np.asarray(jacobian)
+
+
+def _not_finite(
+    problem: WhitenedResidual, residual: Float[np.ndarray, " row"], jacobian: Float[np.ndarray, "row dim"]
+) -> str:
+    finite = np.isfinite(residual) & np.isfinite(jacobian).all(axis=1)
+    where = {name: int((~finite[rows]).sum()) for name, rows in problem.row_blocks.items()}
+    bad = ", ".join(f"{n} rows of {name!r}" for name, n in where.items() if n)
+    return (
+        f"the residual or its derivative is not finite at the start, in {bad}; check the operators there for "
+        "divisions by "
+        "zero, logarithms and roots of what is zero or negative."
+    )

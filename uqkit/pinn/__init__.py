@@ -1,0 +1,72 @@
+"""Physics as a likelihood: boundary value problems as probabilistic models of fields, parameters and noise.
+
+Each equation, boundary value and sensor i observes y_ij ~ Normal(C_i[u; parameters](x_ij), sigma_i s_i(x_ij)). The
+field is a sum of fixed random features with Gaussian weights, which makes the posterior of a linear problem exact,
+and that of a nonlinear one a few Gauss-Newton steps away. One stacked, whitened residual gives the solution, the
+posterior, the evidence, the noise scales, and the coordinates in which samplers are fast.
+
+The features are global and smooth: fronts, shocks and unresolved singularities are beyond them. The cost of a fit grows
+with the cube of the number of features, so that some thousands are the most. The posterior is that of the model, in
+which a field that the features cannot represent does not occur: the verdict says when they are used up.
+
+Reference:
+    Yang, Meng & Karniadakis (2021), B-PINNs, Journal of Computational Physics 425; Pfortner, Steinwart, Hennig & Wenger
+    (2022), arXiv 2212.12474; Dwivedi & Srinivasan (2020), Neurocomputing 391; MacKay (1992), Neural Computation 4;
+    Wang, Teng & Perdikaris (2021), SIAM Journal on Scientific Computing 43, for the forward problems.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from uqkit.inference import HMC, MCLMC, NUTS, AdjustedMCLMC, GaussNewton, MacKay, RandomisedMAP
+from uqkit.pinn.collocation import GaussGrid, SobolPoints
+from uqkit.pinn.features import GaussianPairs, RandomFeatures, Sine, Tanh, UniformBand
+from uqkit.pinn.field import Field
+from uqkit.pinn.methods import Exact, HeldOutTolerance, Sampled
+from uqkit.pinn.restored import PosteriorField, restore
+from uqkit.pinn.run import infer
+
+if TYPE_CHECKING:
+    from uqkit.pinn.plots import plot_error as plot_error
+    from uqkit.pinn.plots import plot_evidence as plot_evidence
+    from uqkit.pinn.plots import plot_noise as plot_noise
+    from uqkit.pinn.plots import plot_parameter as plot_parameter
+    from uqkit.pinn.plots import plot_residual as plot_residual
+    from uqkit.pinn.plots import plot_solution as plot_solution
+
+__all__ = [
+    "HMC",
+    "MCLMC",
+    "NUTS",
+    "AdjustedMCLMC",
+    "Exact",
+    "Field",
+    "GaussGrid",
+    "GaussNewton",
+    "GaussianPairs",
+    "HeldOutTolerance",
+    "MacKay",
+    "PosteriorField",
+    "RandomFeatures",
+    "RandomisedMAP",
+    "Sampled",
+    "Sine",
+    "SobolPoints",
+    "Tanh",
+    "UniformBand",
+    "infer",
+    "plot_error",
+    "plot_evidence",
+    "plot_noise",
+    "plot_parameter",
+    "plot_residual",
+    "plot_solution",
+    "restore",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load the plots, and matplotlib with them, when they are first used."""
+    if name.startswith("plot_") and name in __all__:
+        return getattr(importlib.import_module("uqkit.pinn.plots"), name)
+    raise AttributeError(f"module 'uqkit.pinn' has no attribute {name!r}")

@@ -1,0 +1,119 @@
+"""What is doubtful about a solution, in words: each finding says what was seen and what to do."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from uqkit.inference import Draws
+from uqkit.pinn.fit import Fit, held_out_residuals
+
+__all__ = ["Finding", "constraint_residuals", "findings"]
+
+# Residuals at fresh points may be this many times those at the collocation points.
+_HELD_OUT_RATIO = 3.0
+# From this share of the features on, the basis has nothing left to say.
+_EXHAUSTED = 0.9
+# A parameter whose posterior is wider than this share of its prior was not learned.
+_UNLEARNED = 0.9
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One doubt.
+
+    Attributes:
+        text: What was seen and what to do.
+        serious: Whether the numbers must not be used as they are.
+    """
+
+    text: str
+    serious: bool
+
+
+def constraint_residuals(found: Fit) -> dict[str, tuple[float, float]]:
+    """Constraint -> root mean squares of its whitened residual, at its own points and at fresh ones (NaN if none)."""
+    noise = found.laplace.mode.scales.noise
+    fresh = held_out_residuals(found)
+    values = {}
+    for name, rows in found.stack.row_blocks.items():
+        own = _rms(found.laplace.mode.residual[rows]) / noise[name]
+        values[name] = (own, _rms(fresh[name]) / noise[name] if name in fresh else np.nan)
+    return values
+
+
+def findings(found: Fit, draws: Draws | None) -> list[Finding]:
+    """All doubts about a solution; none where nothing is known to be wrong."""
+    return [*_residual_findings(found), *_scale_findings(found), *_parameter_findings(found), *_draw_findings(draws)]
+
+
+def _residual_findings(found: Fit) -> list[Finding]:
+    doubts = []
+    residuals = constraint_residuals(found)
+    for name, (own, fresh) in residuals.items():
+        if fresh > 1.0 and fresh > _HELD_OUT_RATIO * own:
+            doubts.append(
+                Finding(
+                    f"too few collocation points in {name!r}: the residual at fresh points is {fresh / own:.2g} times "
+                    "that at "
+                    "its own; pass a finer `collocation`.",
+                    serious=True,
+                )
+            )
+    effective = sum(found.laplace.effective_parameters.values())
+    worst = max((fresh for _, fresh in residuals.values() if np.isfinite(fresh)), default=0.0)
+    if effective > _EXHAUSTED * found.stack.n_dims and worst > _HELD_OUT_RATIO:
+        doubts.append(
+            Finding(
+                f"the {found.stack.n_features} features are all used up ({effective:.0f} effective parameters) and "
+                "leave "
+                f"{worst:.2g} times the tolerance: the band does not contain what they cannot represent; raise "
+                "n_features, or the tolerance to what matters.",
+                serious=False,
+            )
+        )
+    if not found.laplace.mode.converged:
+        doubts.append(
+            Finding(
+                "the mode was not found in `max_iterations`; raise it, or start with a larger `continuation`.",
+                serious=True,
+            )
+        )
+    return doubts
+
+
+def _scale_findings(found: Fit) -> list[Finding]:
+    doubts = [
+        Finding(
+            f"the noise scale of {name!r} is not identified: the fields can follow almost all of its rows, so its "
+            "value "
+            f"{found.laplace.mode.scales.noise[name]:.2g} is a tolerance; set it, or give fewer features or more "
+            "points.",
+            serious=True,
+        )
+        for name, identified in found.scales.identified.items()
+        if not identified
+    ]
+    if not found.scales.converged:
+        doubts.append(Finding("the scales still move after `max_rounds` updates; raise it in MacKay().", serious=True))
+    return doubts
+
+
+def _parameter_findings(found: Fit) -> list[Finding]:
+    n_parameters = len(found.stack.parameter_names)
+    if not n_parameters:
+        return []
+    directions = np.eye(found.stack.n_dims)[-n_parameters:]
+    shares = found.laplace.standard_deviation(directions)
+    return [
+        Finding(f"the data say little of {name!r}: its posterior is {share:.0%} as wide as its prior.", serious=False)
+        for name, share in zip(found.stack.parameter_names, shares, strict=True)
+        if share > _UNLEARNED
+    ]
+
+
+def _draw_findings(draws: Draws | None) -> list[Finding]:
+    return [] if draws is None else [Finding(text, serious=True) for text in draws.faults()]
+
+
+def _rms(values: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(values**2)))

@@ -1,0 +1,42 @@
+"""How a problem is solved, and how its unknown noise scales are treated."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from uqkit.errors import InputError
+
+__all__ = ["Exact", "HeldOutTolerance", "Sampled"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exact:
+    """The closed-form Gaussian posterior of a linear problem; refuses one that is not linear."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampled:
+    """Unknown noise scales are sampled with everything else; for the samplers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOutTolerance:
+    """The tolerance of one law relative to the others, chosen by residuals at points that were not fitted.
+
+    Where a solution is singular, a law that is enforced too strictly spoils its boundary values. Each factor is
+    tried; the largest whose residual held out is within a factor `slack` of the best is taken, so that what is known
+    exactly, the boundary, stays exact.
+
+    Attributes:
+        constraint: The law whose tolerance is multiplied.
+        factors: What it is multiplied by, at each try.
+        slack: How much worse than the best is as good.
+    """
+
+    constraint: str
+    factors: Sequence[float] = (1e-2, 1e-1, 1.0, 1e1, 1e2)
+    slack: float = 2.0
+
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        if not self.factors or min(self.factors) <= 0 or not self.slack >= 1:
+            raise InputError(f"{self}: pass at least one factor, all above zero, and a slack of at least 1.")

@@ -1,0 +1,269 @@
+"""Pictures of a result: solution and band, error against its prediction, noise, parameters, residuals."""
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Float
+from matplotlib.axes import Axes
+
+from uqkit.errors import InputError
+from uqkit.plots import STYLES, new_axes
+from uqkit.results import schema
+
+__all__ = ["plot_error", "plot_evidence", "plot_noise", "plot_parameter", "plot_residual", "plot_solution"]
+
+
+def _coordinates(estimates: xr.Dataset, name: str) -> tuple[str, ...]:
+    return tuple(str(dim) for dim in estimates[name].dims)
+
+
+def _label(variable: xr.DataArray, name: str) -> str:
+    unit = variable.attrs["units"]
+    return name if unit == "1" else f"{name} [{unit}]"
+
+
+def _field_name(estimates: xr.Dataset, name: str | None) -> str:
+    fields = [
+        str(entry)
+        for entry, variable in estimates.data_vars.items()
+        if variable.ndim and schema.standard_error(str(entry)) in estimates
+    ]
+    if name is not None and name not in fields:
+        raise InputError(f"no field {name!r} in this result; there are {', '.join(fields)}.")
+    return fields[0] if name is None else name
+
+
+def plot_solution(
+    result: xr.DataTree, field: str | None = None, *, at: dict[str, float] | None = None, ax: Axes | None = None
+) -> Axes:
+    """A field with its 95% band, over one coordinate; over two, as a map of its mean.
+
+    Args:
+        result: Of `uqkit.pinn.infer`.
+        field: An output or derived quantity; the first by default.
+        at: Coordinates held at a value (the nearest of the grid), to draw a cut with its band.
+        ax: Where to draw; a new figure by default.
+
+    Raises:
+        InputError: If there is no such field, or more than two coordinates are left.
+    """
+    estimates = result[schema.ESTIMATES].to_dataset()
+    name = _field_name(estimates, field)
+    cut = estimates.sel(at or {}, method="nearest") if at else estimates
+    left = _coordinates(cut, name)
+    where = ", ".join(f"{dim} = {float(cut[dim]):.3g}" for dim in at or {})
+    if len(left) > 2 or not left:
+        raise InputError(
+            f"{name} has the coordinates {', '.join(_coordinates(estimates, name))}; hold all but one or two of them "
+            "with "
+            "`at`, as in at={'t': 0.5}."
+        )
+    ax = new_axes(ax)
+    if len(left) == 2:
+        first, second = left
+        image = ax.pcolormesh(
+            cut[first], cut[second], cut[name].transpose(second, first), cmap="viridis", shading="auto"
+        )
+        ax.figure.colorbar(image, ax=ax, label=_label(cut[name], name))
+        ax.set(xlabel=_label(cut[first], first), ylabel=_label(cut[second], second), title=where)
+        return ax
+    (along,) = left
+    axis = np.asarray(cut[along])
+    ends = cut[schema.lower(name)].values, cut[schema.upper(name)].values
+    ax.fill_between(axis, *ends, color=STYLES[0].colour, alpha=0.25, linewidth=0, label="95% band")
+    ax.plot(axis, cut[name], STYLES[0].line, color=STYLES[0].colour, label="posterior mean")
+    known = _reference(result, name)
+    if known is not None:
+        exact = known.sel(at or {}, method="nearest") if at else known
+        ax.plot(axis, exact, STYLES[1].line, color=STYLES[2].colour, linewidth=1, label="reference")
+    if not at:
+        _draw_sensors(result, name, along, ax)
+    ax.set(xlabel=_label(cut[along], along), ylabel=_label(cut[name], name), title=where)
+    ax.legend(frameon=False)
+    return ax
+
+
+def _reference(result: xr.DataTree, name: str) -> xr.DataArray | None:
+    constant = result[schema.CONSTANT_DATA].to_dataset()
+    return constant.get(f"{name}_reference")
+
+
+def _draw_sensors(result: xr.DataTree, name: str, along: str, ax: Axes) -> None:
+    """Measured values of the field itself, where a constraint is named to be that."""
+    constant = result[schema.CONSTANT_DATA].to_dataset()
+    for label, variable in constant.data_vars.items():
+        sensor = str(label).removesuffix("_target")
+        if variable.attrs.get(schema.FIELD) == name:
+            points = constant[f"{sensor}_coordinates"].sel({schema.COORDINATE: along})
+            ax.plot(points, variable, "o", color=STYLES[4].colour, markersize=4, label=f"data: {sensor}")
+
+
+def plot_error(result: xr.DataTree, field: str | None = None, *, ax: Axes | None = None) -> Axes:
+    """The error of a field against the standard deviation that was predicted, point by point.
+
+    Points on the dashed line err by one standard deviation, those above the dotted one by more than two.
+
+    Args:
+        result: Of `uqkit.pinn.infer`, for a problem whose solution is known.
+        field: An output or derived quantity; the first by default.
+        ax: Where to draw; a new figure by default.
+
+    Raises:
+        InputError: If there is no such field or no reference for it.
+    """
+    estimates = result[schema.ESTIMATES].to_dataset()
+    name = _field_name(estimates, field)
+    known = _reference(result, name)
+    if known is None:
+        raise InputError(
+            f"the problem {result.attrs[schema.PROBLEM]!r} has no reference for {name}, so its error is unknown."
+        )
+    error = np.abs(estimates[name].values - known.values).ravel()
+    deviation = estimates[schema.standard_error(name)].values.ravel()
+    ax = new_axes(ax)
+    ax.loglog(deviation, np.maximum(error, np.finfo(float).tiny), ".", color=STYLES[0].colour, markersize=3, alpha=0.5)
+    ends = np.array([deviation.min(), deviation.max()])
+    ax.loglog(ends, ends, STYLES[1].line, color=STYLES[2].colour, label="1 standard deviation")
+    ax.loglog(ends, 1.96 * ends, STYLES[3].line, color=STYLES[4].colour, label="95%: 1.96 standard deviations")
+    ax.set_ylim(bottom=max(1e-3 * float(np.median(error)), np.finfo(float).tiny))
+    unit = "" if known.attrs["units"] == "1" else f" [{known.attrs['units']}]"
+    ax.set(xlabel=f"posterior standard deviation of {name}{unit}", ylabel=f"error of {name}{unit}")
+    ax.legend(frameon=False)
+    return ax
+
+
+def plot_noise(result: xr.DataTree, *, ax: Axes | None = None) -> Axes:
+    """What each constraint leaves: root mean square residuals at its points and at fresh ones, over its scale.
+
+    Args:
+        result: Of `uqkit.pinn.infer`.
+        ax: Where to draw; a new figure by default.
+    """
+    noise = result[schema.NOISE].to_dataset()
+    names = [str(name) for name in noise[schema.CONSTRAINT].values]
+    positions = np.arange(len(names), dtype=float)[::-1]
+    ax = new_axes(ax, height=1.2 + 0.6 * len(names))
+    for variable, style, label in (
+        (schema.RMS_RESIDUAL, STYLES[0], "at its own points"),
+        (schema.HELD_OUT_RESIDUAL, STYLES[1], "at fresh points"),
+    ):
+        ax.plot(noise[variable], positions, style.marker, color=style.colour, markersize=7, label=label)
+    ax.axvline(1.0, color=STYLES[2].colour, linewidth=0.8, linestyle=":")
+    ax.set_xscale("log")
+    labels = [
+        f"{name}\nscale {scale:.2g}" + (f" ± {error:.1g}" if error > 0 else "")
+        for name, scale, error in zip(
+            names,
+            noise[schema.NOISE_SCALE].values,
+            noise[schema.standard_error(schema.NOISE_SCALE)].values,
+            strict=True,
+        )
+    ]
+    ax.set_yticks(positions, labels)
+    ax.set_ylim(-0.6, len(names) - 0.4)
+    ax.set_xlabel("rms residual, in units of the noise scale or tolerance")
+    ax.legend(frameon=False)
+    return ax
+
+
+def plot_parameter(result: xr.DataTree, parameter: str | None = None, *, ax: Axes | None = None) -> Axes:
+    """Posterior of a parameter with its 95% interval, and the reference where there is one.
+
+    Args:
+        result: Of `uqkit.pinn.infer`.
+        parameter: Its name; the first by default.
+        ax: Where to draw; a new figure by default.
+
+    Raises:
+        InputError: If the problem has no such parameter.
+    """
+    posterior = result[schema.POSTERIOR].to_dataset() if schema.POSTERIOR in result.children else xr.Dataset()
+    names = [str(name) for name in posterior.data_vars]
+    if not names or (parameter is not None and parameter not in names):
+        raise InputError(f"no parameter {parameter!r} in this result; there are {', '.join(names) or 'none'}.")
+    name = names[0] if parameter is None else parameter
+    values = posterior[name].values.ravel()
+    ax = new_axes(ax)
+    ax.hist(values, bins=40, density=True, color=STYLES[0].colour, alpha=0.35, label="posterior")
+    estimates = result[schema.ESTIMATES].to_dataset()
+    if name in estimates:
+        ends = [float(estimates[end(name)]) for end in (schema.lower, schema.upper)]
+    else:
+        ends = np.quantile(values, [0.025, 0.975]).tolist()
+    for end in ends:
+        ax.axvline(end, color=STYLES[0].colour, linewidth=1, linestyle=STYLES[3].line)
+    known = result[schema.CONSTANT_DATA].to_dataset().get(f"{name}_reference")
+    if known is not None:
+        ax.axvline(float(known), color=STYLES[4].colour, linestyle=STYLES[1].line, label="reference")
+    ax.set(xlabel=_label(posterior[name], name), ylabel="density", title=f"95% interval [{ends[0]:.4g}, {ends[1]:.4g}]")
+    ax.legend(frameon=False)
+    return ax
+
+
+def plot_residual(result: xr.DataTree, constraint: str | None = None, *, ax: Axes | None = None) -> Axes:
+    """Residual of a constraint at its points, in units of its noise scale.
+
+    Args:
+        result: Of `uqkit.pinn.infer`.
+        constraint: Its name; the first by default.
+        ax: Where to draw; a new figure by default.
+
+    Raises:
+        InputError: If there is no such constraint, or it has more than two coordinates.
+    """
+    names = [str(name) for name in result[schema.NOISE].to_dataset()[schema.CONSTRAINT].values]
+    if constraint is not None and constraint not in names:
+        raise InputError(f"no constraint {constraint!r} in this result; there are {', '.join(names)}.")
+    name = names[0] if constraint is None else constraint
+    constant = result[schema.CONSTANT_DATA].to_dataset()
+    points, residual = constant[f"{name}_coordinates"], constant[f"{name}_residual"]
+    labels = [str(label) for label in points[schema.COORDINATE].values]
+    ax = new_axes(ax)
+    if len(labels) == 1:
+        ax.plot(points.values[:, 0], residual, STYLES[0].marker, color=STYLES[0].colour, markersize=3)
+        ax.axhline(0.0, color=STYLES[2].colour, linewidth=0.8)
+        ax.set(xlabel=labels[0], ylabel=f"residual of {name} / scale")
+        return ax
+    if len(labels) > 2:
+        raise InputError(f"{name} has {len(labels)} coordinates; residual maps are drawn for one or two.")
+    reach = _largest(residual.values)
+    dots = ax.scatter(*points.values.T, c=residual, cmap="RdBu_r", vmin=-reach, vmax=reach, s=12)
+    ax.figure.colorbar(dots, ax=ax, label=f"residual of {name} / scale")
+    ax.set(xlabel=labels[0], ylabel=labels[1])
+    return ax
+
+
+def _largest(values: Float[np.ndarray, " point"]) -> float:
+    return float(np.max(np.abs(values))) or 1.0
+
+
+def plot_evidence(result: xr.DataTree, *, ax: Axes | None = None) -> Axes:
+    """How the basis was chosen: what each candidate was judged by.
+
+    Args:
+        result: Of `uqkit.pinn.infer`.
+        ax: Where to draw; a new figure by default.
+    """
+    evidence = result[schema.EVIDENCE].to_dataset()
+    by_evidence = evidence.attrs[schema.CRITERION] == schema.LOG_EVIDENCE
+    name = schema.LOG_EVIDENCE if by_evidence else schema.HELD_OUT_RESIDUAL
+    ax = new_axes(ax)
+    axis = evidence[schema.CANDIDATE].values
+    ax.plot(axis, evidence[name], STYLES[0].line, marker=STYLES[0].marker, color=STYLES[0].colour)
+    taken = evidence[schema.CHOSEN].values == 1
+    ax.plot(
+        axis[taken],
+        evidence[name].values[taken],
+        STYLES[4].marker,
+        color=STYLES[4].colour,
+        markersize=10,
+        label="taken",
+    )
+    if by_evidence:
+        finite = evidence[name].values[np.isfinite(evidence[name].values)]
+        ax.set_ylim(bottom=max(float(finite.min()), float(finite.max()) - 50.0), top=float(finite.max()) + 5.0)
+        ax.set_xscale("log")
+    else:
+        ax.set_yscale("log")
+    ax.set(xlabel=evidence[schema.CANDIDATE].attrs["long_name"], ylabel=evidence[name].attrs["long_name"])
+    ax.legend(frameon=False)
+    return ax

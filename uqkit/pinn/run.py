@@ -1,0 +1,261 @@
+"""The shell of the workflow: checks what was asked, solves, assembles the result."""
+
+import math
+import time
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+import jax
+import numpy as np
+import xarray as xr
+from jaxtyping import Float, Key
+
+from uqkit._typing import PRNGKey
+from uqkit.errors import InputError, UqkitWarning
+from uqkit.inference import GaussNewton, MacKay, RandomisedMAP, Sampler, Whitened
+from uqkit.keys import as_key, key_label, numpy_generator
+from uqkit.pinn.collocation import Collocation, GaussGrid, SobolPoints
+from uqkit.pinn.diagnose import Finding, findings
+from uqkit.pinn.features import GaussianPairs, RandomFeatures
+from uqkit.pinn.fit import Fit, Setting, fit, prepare
+from uqkit.pinn.methods import Exact, HeldOutTolerance, Sampled
+from uqkit.pinn.outcome import Outcome
+from uqkit.pinn.result import assemble
+from uqkit.pinn.target import FieldTarget, noise_score_errors, whitening_of
+from uqkit.problems import BoundaryValueProblem, Integrated, Measured, Region
+
+__all__ = ["infer"]
+
+type Method = Exact | GaussNewton | RandomisedMAP | Sampler
+
+_N_CHAINS = 4
+# Points a coordinate at which fields are reported, by the number of coordinates.
+_GRID = {1: 201, 2: 41, 3: 15}
+_MOST_GRID_COORDINATES = 3
+# Features by the number of coordinates.
+_N_FEATURES = {1: 100, 2: 400}
+_MOST_FEATURES = 1_000
+
+
+def infer(
+    problem: BoundaryValueProblem,
+    *,
+    field: RandomFeatures | None = None,
+    method: Method | None = None,
+    noise: MacKay | Sampled | HeldOutTolerance | None = None,
+    collocation: Collocation | None = None,
+    key: PRNGKey,
+    n_draws: int = 1_000,
+    grid: int | Mapping[str, int] | None = None,
+    store: str | Path | None = None,
+    progress: bool | None = None,
+) -> xr.DataTree:
+    """Posterior of the fields, parameters and noise scales of a boundary value problem.
+
+    Args:
+        problem: Domain, constraints, parameters.
+        field: Prior of the fields. By default `UniformBand()` where laws hold on regions, with 100, 400 or 1,000
+            features in one, two or more coordinates; and 400 in `GaussianPairs()` where all is known from sensors.
+        method: `GaussNewton()` by default, a Laplace approximation at the mode, exact where the problem is linear;
+            `Exact()` to insist on that; `RandomisedMAP()`; or a sampler, `NUTS()`, `HMC()`, `MCLMC()`,
+            `AdjustedMCLMC()`, which runs in coordinates whitened by the Laplace approximation.
+        noise: How scales with a prior are learned: `MacKay()`, or with a sampler `Sampled()`, which is its default.
+            `HeldOutTolerance(constraint=...)` chooses a law's tolerance relative to the others.
+        collocation: How regions are filled with points; by default a Gauss grid of about two points a feature.
+        key: A JAX key or an int; the same key gives the same numbers.
+        n_draws: Draws of a Laplace approximation; samplers have their own setting.
+        grid: Points along each coordinate at which fields are reported, or coordinate -> points.
+        store: A file (.npz) that keeps a sampler's run after each chunk; the same call with it goes on from there.
+        progress: Whether to show progress on stderr; None shows it only on a terminal.
+
+    Returns:
+        A tree with `estimates` (each output, derived quantity and parameter with _se, the posterior standard deviation,
+        and the 95% interval _lower, _upper), `posterior` (parameters and sampled noise scales),
+        `posterior_predictive` and `prior_predictive` (fields on the grid), `log_likelihood` (of measured
+        constraints), `noise`, `evidence`, `optimisation`, `sample_stats`, `observed_data`, `constant_data`,
+        `variational` (what `restore` needs), and `diagnostics` with a verdict.
+
+    Raises:
+        InputError: If something cannot be used; before anything is solved.
+
+    Reference:
+        Yang, Meng & Karniadakis (2021), Journal of Computational Physics 425 (the model); Pfortner et al. (2022), arXiv
+        2212.12474 (its exact posterior); MacKay (1992), Neural Computation 4 (evidence and scales).
+    """
+    started = time.perf_counter()
+    if not isinstance(problem, BoundaryValueProblem):
+        raise InputError(
+            f"the problem is a {type(problem).__name__}; pass a uqkit.BoundaryValueProblem, or uqkit.load(name)."
+        )
+    method = GaussNewton() if method is None else method
+    if not isinstance(method, (Exact, GaussNewton, RandomisedMAP, Sampler)):
+        raise InputError(
+            f"`method` is {method!r}; pass Exact(), GaussNewton(), RandomisedMAP(), NUTS(), MCLMC() or alike."
+        )
+    field = _default_field(problem) if field is None else field
+    if not isinstance(field, RandomFeatures):
+        raise InputError(f"`field` is {field!r}; pass RandomFeatures(...).")
+    noise = _checked_noise(problem, method, noise)
+    if n_draws < _N_CHAINS:
+        raise InputError(f"n_draws={n_draws}: pass at least {_N_CHAINS}.")
+    if store is not None and not isinstance(method, Sampler):
+        raise InputError(
+            f"`store` keeps the run of a sampler, and {type(method).__name__}() is over in seconds; leave it out."
+        )
+    lattice = _lattice(problem, grid)
+    collocation = _default_collocation(problem, field) if collocation is None else collocation
+    typed = as_key(key)
+    fit_key, draw_key, prior_key = jax.random.split(typed, 3)
+    with jax.enable_x64(True):
+        setting = prepare(problem, field, collocation, key=fit_key)
+    found = _fitted(setting, method, noise)
+    outcome = _drawn(found, method, noise, n_draws, draw_key, store, progress)
+    _warn(findings(found, None))  # a sampler warns of its draws itself
+    verdict = findings(found, outcome.draws)
+    return assemble(
+        found,
+        outcome,
+        lattice=lattice,
+        findings=verdict,
+        settings={"field": field, "method": method, "noise": noise, "collocation": collocation},
+        prior_key=prior_key,
+        key_text=key_label(typed),
+        started=started,
+    )
+
+
+def _default_field(problem: BoundaryValueProblem) -> RandomFeatures:
+    n_features = _N_FEATURES.get(len(problem.domain), _MOST_FEATURES)
+    if any(isinstance(constraint.points, Region) for constraint in problem.constraints):
+        return RandomFeatures(n_features=n_features)
+    return RandomFeatures(frequencies=GaussianPairs())
+
+
+def _default_collocation(problem: BoundaryValueProblem, field: RandomFeatures) -> Collocation:
+    n_points = 2 * field.n_features * len(problem.outputs)
+    if len(problem.domain) > _MOST_GRID_COORDINATES:
+        return SobolPoints(n=2 ** math.ceil(math.log2(n_points)))
+    return GaussGrid(n=math.ceil(n_points ** (1 / len(problem.domain))))
+
+
+def _checked_noise(
+    problem: BoundaryValueProblem, method: Method, noise: MacKay | Sampled | HeldOutTolerance | None
+) -> MacKay | Sampled | HeldOutTolerance:
+    sampler = isinstance(method, Sampler)
+    if noise is None:
+        return Sampled() if sampler else MacKay()
+    if not isinstance(noise, (MacKay, Sampled, HeldOutTolerance)):
+        raise InputError(
+            f"`noise` is {noise!r}; pass MacKay(), HeldOutTolerance(constraint=...), or with a sampler Sampled()."
+        )
+    laws = [c.name for c in problem.constraints if isinstance(c.noise, Integrated) and isinstance(c.points, Region)]
+    if isinstance(noise, HeldOutTolerance) and noise.constraint not in laws:
+        raise InputError(
+            f"HeldOutTolerance(constraint={noise.constraint!r}): it must be a constraint with Integrated noise on a "
+            "region, "
+            f"of which {problem.name!r} has {', '.join(laws) or 'none'}."
+        )
+    if isinstance(noise, Sampled) and not sampler:
+        raise InputError(
+            f"noise=Sampled() wants a sampler as method, such as NUTS(); {type(method).__name__}() has none."
+        )
+    return noise
+
+
+def _lattice(
+    problem: BoundaryValueProblem, grid: int | Mapping[str, int] | None
+) -> dict[str, Float[np.ndarray, " entry"]]:
+    domain = problem.domain
+    if grid is None:
+        counts = dict.fromkeys(domain.names, _GRID.get(len(domain), 7))
+    elif isinstance(grid, Mapping):
+        counts = {name: grid.get(name, 0) for name in domain.names}
+    else:
+        counts = dict.fromkeys(domain.names, grid)
+    if min(counts.values()) < 2:
+        raise InputError(f"grid={grid!r}: pass at least 2 points along each of {', '.join(domain.names)}.")
+    lattice = {}
+    for name, low, high in zip(domain.names, domain.lower, domain.upper, strict=True):
+        n = counts[name]
+        # A known part is there for singularities, and those sit on the boundary.
+        ends = 0.5 * (high - low) / n if problem.known_part else 0.0
+        lattice[name] = np.linspace(low + ends, high - ends, n)
+    return lattice
+
+
+def _fitted(setting: Setting, method: Method, noise: MacKay | Sampled | HeldOutTolerance) -> Fit:
+    search = (
+        method
+        if isinstance(method, GaussNewton)
+        else method.method
+        if isinstance(method, RandomisedMAP)
+        else GaussNewton()
+    )
+    rule = MacKay() if isinstance(noise, Sampled) else noise
+    return fit(setting, search, rule, require_linear=isinstance(method, Exact))
+
+
+def _drawn(
+    found: Fit,
+    method: Method,
+    noise: MacKay | Sampled | HeldOutTolerance,
+    n_draws: int,
+    key: Key[jax.Array, ""],
+    store: str | Path | None,
+    progress: bool | None,
+) -> Outcome:
+    mode = found.laplace.mode
+    learned = np.array([mode.scales.noise[name] for name in found.stack.names])
+    if isinstance(method, Sampler):
+        return _sampled(found, method, noise, key, store, progress)
+    if isinstance(method, RandomisedMAP):
+        members = method.members(found.stack, mode, nonlinear=found.nonlinear, key=key, progress=progress)
+        position = members[: len(members) // 2 * 2].reshape(2, -1, members.shape[1])
+    else:
+        n_each = n_draws // _N_CHAINS
+        white = numpy_generator(key).standard_normal((_N_CHAINS * n_each, len(mode.position)))
+        position = found.laplace.draws(white).reshape(_N_CHAINS, n_each, -1)
+    return Outcome(
+        position,
+        np.broadcast_to(learned, (*position.shape[:2], len(learned))),
+        sampled_scales=(),
+        independent=True,
+        gaussian=not isinstance(method, RandomisedMAP),
+        draws=None,
+    )
+
+
+def _sampled(
+    found: Fit,
+    method: Sampler,
+    noise: MacKay | Sampled | HeldOutTolerance,
+    key: Key[jax.Array, ""],
+    store: str | Path | None,
+    progress: bool | None,
+) -> Outcome:
+    problem, mode = found.setting.problem, found.laplace.mode
+    sampled = {
+        constraint.name: constraint.noise.sigma
+        for constraint in problem.constraints
+        if isinstance(noise, Sampled) and isinstance(constraint.noise, Measured) and constraint.noise.prior is not None
+    }
+    with jax.enable_x64(True):
+        target = FieldTarget.of(found.stack, mode.scales, sampled)
+        scores, errors = noise_score_errors(sampled, found.scales)
+        centre = np.concatenate([mode.position, scores])
+        white = Whitened(
+            target, jax.numpy.asarray(centre), jax.numpy.asarray(whitening_of(found.laplace.whitening(), errors))
+        )
+        draws = method.sample(white, key=key, store=store, progress=progress)
+        factor = np.asarray(white.factor)
+        position = centre + draws.position @ factor.T
+        flat = jax.numpy.asarray(position.reshape(-1, position.shape[-1]))
+        scales = np.asarray(jax.vmap(target.noise_scales)(flat)).reshape(*position.shape[:2], -1)
+    return Outcome(position, scales, tuple(sampled), independent=draws.independent, gaussian=False, draws=draws)
+
+
+def _warn(found: list[Finding]) -> None:
+    for finding in found:
+        if finding.serious:
+            warnings.warn(finding.text, UqkitWarning, stacklevel=3)

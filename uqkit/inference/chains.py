@@ -96,8 +96,9 @@ def identity_of(settings: object, target: TargetDensity, key: Key[jax.Array, ""]
     """Fingerprint of a run, for its store: settings, data, key, starts, and the code of the density."""
     code, within = [], target
     while within is not None:
-        parts = [within.log_prior, within.log_likelihood, getattr(within, "model", None)]
-        code += [function_version(getattr(part, "__func__", part)) for part in parts if part is not None]
+        # A target of the user's own functions names them.
+        parts = [within.log_prior, within.log_likelihood, *getattr(within, "functions", ())]
+        code += [function_version(getattr(part, "__func__", part)) for part in parts]
         # What is whitened, say, is a target too.
         within = getattr(within, "target", None)
     return fingerprint(repr(settings), code, target, key, None if initial is None else np.asarray(initial, dtype=float))

@@ -78,6 +78,11 @@ class NumpyroTarget(eqx.Module):
             return dataclasses.replace(self, args=data[0], kwargs=data[1], layout=layout)
 
     @property
+    def functions(self) -> tuple[Callable[..., Any], ...]:
+        """The user's code that the density runs."""
+        return (self.model,)
+
+    @property
     def n_dims(self) -> int:
         """Length of a position."""
         return sum(int(np.prod(shape)) for _, shape in self.layout)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from uqkit.inference import HMC, MCLMC, NUTS, AdjustedMCLMC, GaussNewton, MacKay, RandomisedMAP
 from uqkit.pinn.collocation import GaussGrid, SobolPoints
+from uqkit.pinn.density import target_density
 from uqkit.pinn.features import GaussianPairs, RandomFeatures, Sine, Tanh, UniformBand
 from uqkit.pinn.field import Field
 from uqkit.pinn.methods import Exact, HeldOutTolerance, Sampled
@@ -62,6 +63,7 @@ __all__ = [
     "plot_residual",
     "plot_solution",
     "restore",
+    "target_density",
 ]
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from uqkit.inference import Draws
-from uqkit.pinn.fit import Fit, held_out_residuals
+from uqkit.pinn.fitted import Fit, held_out_residuals
 
 __all__ = ["Finding", "constraint_residuals", "findings"]
 

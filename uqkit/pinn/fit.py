@@ -1,28 +1,25 @@
 """From a problem to its Gaussian posterior: nodes, the choice of the basis, scales, and the mode."""
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Float, Key
+from jaxtyping import Float
 from scipy import optimize
 
 from uqkit.errors import InputError
-from uqkit.inference import GaussNewton, Laplace, MacKay, ScaleFit, ScalePrior, Scales
-from uqkit.pinn.collocation import Collocation, random_points, region_points
-from uqkit.pinn.features import Basis, GaussianPairs, RandomFeatures
+from uqkit.inference import GaussNewton, MacKay, ScalePrior, Scales
+from uqkit.pinn.features import GaussianPairs
+from uqkit.pinn.fitted import Choice, Fit, held_out_score
 from uqkit.pinn.methods import HeldOutTolerance
-from uqkit.pinn.operators import Operator, compile_operator
-from uqkit.pinn.stack import PARAMETERS, Nodes, Stack, nodes_of, nonlinear_blocks, stack_of
-from uqkit.problems import BoundaryValueProblem, Constraint, Integrated, Measured, Region
+from uqkit.pinn.setting import Setting
+from uqkit.pinn.stack import PARAMETERS, Nodes, nonlinear_blocks, stack_of
+from uqkit.problems import Constraint, Integrated, Measured
 
-__all__ = ["Choice", "Fit", "Setting", "fit", "prepare"]
+__all__ = ["fit"]
 
-# Points on which what was not fitted is looked at, in each constraint that holds on a region.
-_N_HELD_OUT = 600
 # A learned noise scale stays above this share of what it is the noise of.
 _FLOOR = 1e-6
 # Prior standard deviation of a field that laws determine, relative to its size. A prior that is learned from laws
@@ -31,121 +28,6 @@ _FLOOR = 1e-6
 _FREE = 1e6
 # Evaluations that refine a length scale between its neighbours on the grid.
 _N_REFINE = 5
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What is fixed before anything is fitted.
-
-    Attributes:
-        problem: The problem.
-        field: The prior of the fields.
-        operators: One a constraint, in order.
-        nodes: Likewise, where they are enforced.
-        held_out: Likewise, random points of the constraints that hold on a region; None for given points.
-        basis_key: Randomness of the features.
-        relaxed: Factors on tolerances.
-    """
-
-    problem: BoundaryValueProblem
-    field: RandomFeatures
-    operators: tuple[Operator, ...]
-    nodes: tuple[Nodes, ...]
-    held_out: tuple[Nodes | None, ...]
-    basis_key: Key[jax.Array, ""]
-    relaxed: Mapping[str, float] = dataclasses.field(default_factory=dict)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the constraints."""
-        return tuple(constraint.name for constraint in self.problem.constraints)
-
-    def basis(self, value: float) -> Basis:
-        """Features for one value of what the frequencies leave open."""
-        return self.field.basis(self.problem.domain, value, key=self.basis_key)
-
-
-@dataclass(frozen=True)
-class Choice:
-    """How the basis was chosen: each value tried with what it was judged by, smaller criteria being better.
-
-    Attributes:
-        values: Limits or length scales.
-        log_evidence: Of each, in nats.
-        held_out: Residual at fresh points, relative; NaN where all points are given.
-        chosen: Index of the one taken.
-        by_evidence: Whether the evidence was the judge, or the residual.
-        meaning: What the values are.
-        unit: Their unit.
-    """
-
-    values: Float[np.ndarray, " candidate"]
-    log_evidence: Float[np.ndarray, " candidate"]
-    held_out: Float[np.ndarray, " candidate"]
-    chosen: int
-    by_evidence: bool
-    meaning: str
-    unit: str
-
-
-@dataclass(frozen=True)
-class Fit:
-    """A Gaussian posterior with the basis that it is on.
-
-    Attributes:
-        setting: What was fixed.
-        basis: The features.
-        stack: The residuals.
-        nonlinear: Constraints that are not linear in the position.
-        scales: Mode, scales and Laplace approximation.
-        choice: How the basis was chosen.
-        held_out: Residual at fresh points relative to the size of each constraint; NaN where all points are given.
-        n_evaluations: Evaluations of the stacked residual, those for other candidates included.
-    """
-
-    setting: Setting
-    basis: Basis
-    stack: Stack
-    nonlinear: tuple[str, ...]
-    scales: ScaleFit
-    choice: Choice
-    held_out: float
-    n_evaluations: int
-
-    @property
-    def laplace(self) -> Laplace:
-        """The Gaussian approximation."""
-        return self.scales.laplace
-
-
-def prepare(
-    problem: BoundaryValueProblem, field: RandomFeatures, collocation: Collocation, *, key: Key[jax.Array, ""]
-) -> Setting:
-    """Check operators and place points.
-
-    Raises:
-        InputError: If an operator, a target or a noise shape cannot be used.
-    """
-    basis_key, node_key, held_out_key = jax.random.split(key, 3)
-    operators, nodes, held_out = [], [], []
-    for i, constraint in enumerate(problem.constraints):
-        given = problem.given_points(constraint)
-        what = f"the operator of constraint {constraint.name!r}"
-        operators.append(compile_operator(problem, what, constraint.operator, None if given is None else given[0]))
-        region = constraint.points
-        if given is None:
-            assert isinstance(region, Region)
-            points, weights = region_points(region, collocation, key=jax.random.fold_in(node_key, i))
-            fresh = random_points(region, _N_HELD_OUT, key=jax.random.fold_in(held_out_key, i))
-            held_out.append(nodes_of(problem, constraint, *fresh))
-        else:
-            points, weights = (
-                given,
-                np.full(len(given), np.prod(problem.domain.upper - problem.domain.lower) / len(given)),
-            )
-            held_out.append(None)
-        nodes.append(nodes_of(problem, constraint, points, weights))
-    return Setting(problem, field, tuple(operators), tuple(nodes), tuple(held_out), basis_key)
 
 
 def fit(
@@ -157,7 +39,7 @@ def fit(
         InputError: If `require_linear` and a constraint is not.
     """
     search = _Search(setting, method, noise if isinstance(noise, MacKay) else MacKay(), require_linear)
-    by_evidence = isinstance(setting.field.frequencies, GaussianPairs) or all(part is None for part in setting.held_out)
+    by_evidence = isinstance(setting.prior.frequencies, GaussianPairs) or all(part is None for part in setting.held_out)
     found = search.by_evidence() if by_evidence else search.by_held_out()
     if not isinstance(noise, HeldOutTolerance):
         return found
@@ -183,7 +65,7 @@ class _Search:
 
     def by_evidence(self) -> Fit:
         """The largest evidence on the grid, refined between its neighbours; amplitudes are learned with it."""
-        values = [float(value) for value in self.setting.field.frequencies.candidates]
+        values = [float(value) for value in self.setting.prior.frequencies.candidates]
         tried: dict[float, Fit] = {}
 
         def minus_log_evidence(log_value: float) -> float:
@@ -203,7 +85,7 @@ class _Search:
 
     def by_held_out(self) -> Fit:
         """The smallest residual at fresh points."""
-        values = [float(value) for value in self.setting.field.frequencies.candidates]
+        values = [float(value) for value in self.setting.prior.frequencies.candidates]
         tried = {value: self._fitted(value) for value in values}
         scores = {value: one.held_out for value, one in tried.items() if np.isfinite(one.held_out)}
         best = min(scores, key=lambda value: scores[value])
@@ -248,7 +130,7 @@ class _Search:
             nonlinear=nonlinear,
             method=self.method,
         )
-        frequencies = setting.field.frequencies
+        frequencies = setting.prior.frequencies
         alone = Choice(
             np.array([value]),
             np.array([found.laplace.log_evidence]),
@@ -259,7 +141,7 @@ class _Search:
             frequencies.unit,
         )
         made = Fit(setting, basis, stack, nonlinear, found, alone, np.nan, found.n_evaluations)
-        return replace(made, held_out=_held_out_score(made))
+        return replace(made, held_out=held_out_score(made))
 
 
 def _solution(found: Fit) -> dict[str, Any]:
@@ -294,7 +176,7 @@ def _first_scales(
             noise[constraint.name] = float(constraint.noise.tolerance) * setting.relaxed.get(constraint.name, 1.0)
         else:
             noise[constraint.name] = float(constraint.noise.sigma)
-    amplitude = setting.field.amplitude
+    amplitude = setting.prior.amplitude
     given = dict(amplitude) if isinstance(amplitude, Mapping) else dict.fromkeys(problem.outputs, amplitude)
     unknown = set(given) - set(problem.outputs)
     if unknown:
@@ -322,49 +204,6 @@ def scale_prior(constraint: Constraint, nodes: Nodes) -> ScalePrior | None:
     )
 
 
-def _held_out_score(found: Fit) -> float:
-    """Residuals at random points, each constraint's relative to its size; NaN where all points are given.
-
-    The size is that of the residual without a field; for a homogeneous constraint, that of its operator on the
-    solution in the interior. Unlike a sum weighted by the tolerances it compares fits with different ones.
-    """
-    fresh = held_out_residuals(found)
-    if not fresh:
-        return np.nan
-    still = _held_out_at(found, np.zeros(found.stack.n_dims))
-    inside = None
-    total = 0.0
-    for name, residual in fresh.items():
-        size = _rms(still[name])
-        if not size > 0:
-            inside = _operators_inside(found) if inside is None else inside
-            size = _rms(inside[name])
-        total += (_rms(residual) / size) ** 2 if size > 0 else 0.0
-    return float(np.sqrt(total))
-
-
-def _rms(values: Float[np.ndarray, " point"]) -> float:
-    return float(np.sqrt(np.mean(values**2)))
-
-
-def _operators_inside(found: Fit) -> dict[str, Float[np.ndarray, " point"]]:
-    """Values of every constraint's operator on the solution, at random points of the domain."""
-    setting = found.setting
-    points, weights = random_points(setting.problem.domain.interior, _N_HELD_OUT, key=jax.random.key(0))
-    nodes = [
-        Nodes(points, np.zeros(len(points)), _integral_scale(constraint, weights))
-        for constraint in setting.problem.constraints
-    ]
-    with jax.enable_x64(True):
-        stack = stack_of(setting.problem, setting.operators, nodes, found.basis, names=setting.names)
-        values = np.asarray(stack.residual(found.laplace.mode.position))
-    return {name: values[rows] for name, rows in stack.row_blocks.items()}
-
-
-def _integral_scale(constraint: Constraint, weights: Float[np.ndarray, " point"]) -> Float[np.ndarray, " point"]:
-    return 1.0 / np.sqrt(weights) if isinstance(constraint.noise, Integrated) else np.ones(len(weights))
-
-
 def _fields_at_nodes(found: Fit) -> dict[str, Float[np.ndarray, " point"]]:
     """Values of each output, without its known part, at all collocation points."""
     points = np.concatenate([nodes.points for nodes in found.setting.nodes])
@@ -372,29 +211,3 @@ def _fields_at_nodes(found: Fit) -> dict[str, Float[np.ndarray, " point"]]:
     design = found.basis.matrices(points, [still])[still]
     blocks = found.stack.dim_blocks
     return {name: design @ found.laplace.mode.position[blocks[name]] for name in found.stack.outputs}
-
-
-def held_out_residuals(found: Fit) -> dict[str, Float[np.ndarray, " point"]]:
-    """Constraint -> its residual at random points, at unit noise scale; only of those that hold on a region."""
-    return _held_out_at(found, found.laplace.mode.position)
-
-
-def _held_out_at(found: Fit, position: Float[np.ndarray, " dim"]) -> dict[str, Float[np.ndarray, " point"]]:
-    setting = found.setting
-    kept = [
-        (name, operator, nodes)
-        for name, operator, nodes in zip(setting.names, setting.operators, setting.held_out, strict=True)
-        if nodes is not None
-    ]
-    if not kept:
-        return {}
-    with jax.enable_x64(True):
-        stack = stack_of(
-            setting.problem,
-            [operator for _, operator, _ in kept],
-            [nodes for _, _, nodes in kept],
-            found.basis,
-            names=tuple(name for name, _, _ in kept),
-        )
-        residual = np.asarray(stack.residual(position))
-    return {name: residual[rows] for name, rows in stack.row_blocks.items()}

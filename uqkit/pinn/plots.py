@@ -1,5 +1,7 @@
 """Pictures of a result: solution and band, error against its prediction, noise, parameters, residuals."""
 
+import itertools
+
 import numpy as np
 import xarray as xr
 from jaxtyping import Float
@@ -10,6 +12,9 @@ from uqkit.plots import STYLES, new_axes
 from uqkit.results import schema
 
 __all__ = ["plot_error", "plot_evidence", "plot_noise", "plot_parameter", "plot_residual", "plot_solution"]
+
+# A range of residuals beyond this factor is drawn on a logarithmic axis.
+_LOG_FROM = 30.0
 
 
 def _coordinates(estimates: xr.Dataset, name: str) -> tuple[str, ...]:
@@ -90,11 +95,11 @@ def _reference(result: xr.DataTree, name: str) -> xr.DataArray | None:
 def _draw_sensors(result: xr.DataTree, name: str, along: str, ax: Axes) -> None:
     """Measured values of the field itself, where a constraint is named to be that."""
     constant = result[schema.CONSTANT_DATA].to_dataset()
-    for label, variable in constant.data_vars.items():
-        sensor = str(label).removesuffix("_target")
-        if variable.attrs.get(schema.FIELD) == name:
-            points = constant[f"{sensor}_coordinates"].sel({schema.COORDINATE: along})
-            ax.plot(points, variable, "o", color=STYLES[4].colour, markersize=4, label=f"data: {sensor}")
+    sensors = [str(label).removesuffix("_target") for label in constant if constant[label].attrs.get("field") == name]
+    for sensor, style in zip(sensors, itertools.cycle(STYLES[4:]), strict=False):
+        points = constant[f"{sensor}_coordinates"].sel({schema.COORDINATE: along})
+        values = constant[f"{sensor}_target"]
+        ax.plot(points, values, style.marker, color=style.colour, markersize=5, label=f"data: {sensor}")
 
 
 def plot_error(result: xr.DataTree, field: str | None = None, *, ax: Axes | None = None) -> Axes:
@@ -146,9 +151,16 @@ def plot_noise(result: xr.DataTree, *, ax: Axes | None = None) -> Axes:
         (schema.RMS_RESIDUAL, STYLES[0], "at its own points"),
         (schema.HELD_OUT_RESIDUAL, STYLES[1], "at fresh points"),
     ):
+        if noise[variable].isnull().all():
+            continue
         ax.plot(noise[variable], positions, style.marker, color=style.colour, markersize=7, label=label)
     ax.axvline(1.0, color=STYLES[2].colour, linewidth=0.8, linestyle=":")
-    ax.set_xscale("log")
+    shown = np.concatenate([noise[schema.RMS_RESIDUAL].values, noise[schema.HELD_OUT_RESIDUAL].values, [1.0]])
+    shown = shown[np.isfinite(shown) & (shown > 0)]
+    if shown.max() > _LOG_FROM * shown.min():
+        ax.set_xscale("log")
+    else:
+        ax.set_xlim(left=0.0)
     labels = [
         f"{name}\nscale {scale:.2g}" + (f" ± {error:.1g}" if error > 0 else "")
         for name, scale, error in zip(
@@ -160,7 +172,7 @@ def plot_noise(result: xr.DataTree, *, ax: Axes | None = None) -> Axes:
     ]
     ax.set_yticks(positions, labels)
     ax.set_ylim(-0.6, len(names) - 0.4)
-    ax.set_xlabel("rms residual, in units of the noise scale or tolerance")
+    ax.set_xlabel("rms residual / noise scale or tolerance")
     ax.legend(frameon=False)
     return ax
 

@@ -14,9 +14,9 @@ from uqkit.errors import InputError, StoreError
 from uqkit.inference import Laplace, Mode, Scales, solve_stack
 from uqkit.keys import as_key, numpy_generator
 from uqkit.pinn.features import Basis, Sine, Tanh
+from uqkit.pinn.labels import field_dataset, units_of
 from uqkit.pinn.operators import Operator, compile_operator, outputs_and_quantities
 from uqkit.pinn.predict import Prediction, predict, predict_draws, prediction_stack
-from uqkit.pinn.result import field_dataset, units_of
 from uqkit.pinn.stack import PARAMETERS, Nodes, Stack, stack_of
 from uqkit.problems import BoundaryValueProblem
 from uqkit.results import schema

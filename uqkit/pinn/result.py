@@ -8,25 +8,23 @@ import jax
 import numpy as np
 import xarray as xr
 from jaxtyping import Float, Key
-from scipy.special import ndtri
 
 from uqkit.keys import numpy_generator
-from uqkit.pinn.diagnose import Finding, constraint_residuals
-from uqkit.pinn.fit import Fit
+from uqkit.pinn.diagnose import Finding
+from uqkit.pinn.fitted import Fit
+from uqkit.pinn.labels import draw_coords, field_dataset, grid_points, lattice_coords, units_of, variable
 from uqkit.pinn.operators import outputs_and_quantities
 from uqkit.pinn.outcome import Outcome
-from uqkit.pinn.predict import PROBABILITY, Prediction, predict, predict_draws, prediction_stack
+from uqkit.pinn.predict import Prediction, predict, predict_draws, prediction_stack
 from uqkit.pinn.stack import PARAMETERS
+from uqkit.pinn.tables import diagnostics_group, evidence_group, noise_group, reference_at
 from uqkit.pinn.target import NOISE_SCALE
 from uqkit.problems import BoundaryValueProblem, FieldReference, Measured
-from uqkit.problems.boundary import by_name
 from uqkit.results import Provenance, as_record, build, schema
 
-__all__ = ["assemble", "field_dataset", "units_of"]
+__all__ = ["assemble"]
 
-_LEVELS = (0.5, 0.8, 0.95)
 _N_PRIOR_DRAWS = 100
-_INTERVAL = {schema.PROBABILITY: PROBABILITY, schema.INTERVAL_KIND: "equal-tailed credible interval"}
 
 
 def assemble(
@@ -42,7 +40,7 @@ def assemble(
 ) -> xr.DataTree:
     """The result of `infer`."""
     problem = found.setting.problem
-    stack = prediction_stack(problem, found.basis, outputs_and_quantities(problem), _grid_points(lattice))
+    stack = prediction_stack(problem, found.basis, outputs_and_quantities(problem), grid_points(lattice))
     drawn = predict_draws(stack, outcome.position)
     predicted = (
         predict(stack, found.laplace) if outcome.gaussian else {n: Prediction.of_draws(v) for n, v in drawn.items()}
@@ -55,11 +53,11 @@ def assemble(
         schema.PRIOR_PREDICTIVE: _prior_predictive(found, stack, lattice, prior_key),
         schema.LOG_LIKELIHOOD: _log_likelihood(found, outcome),
         schema.SAMPLE_STATS: _sample_stats(outcome),
-        schema.NOISE: _noise(found, outcome),
-        schema.EVIDENCE: _evidence(found),
+        schema.NOISE: noise_group(found, outcome),
+        schema.EVIDENCE: evidence_group(found),
         schema.OPTIMISATION: xr.Dataset(
             {
-                schema.OBJECTIVE: _variable(
+                schema.OBJECTIVE: variable(
                     (schema.ITERATION,),
                     found.laplace.mode.objective,
                     "nats",
@@ -69,7 +67,7 @@ def assemble(
         ),
         **_data_groups(found, lattice),
         schema.VARIATIONAL: _fitted_group(found, outcome),
-        schema.DIAGNOSTICS: _diagnostics(found, outcome, predicted, lattice, findings),
+        schema.DIAGNOSTICS: diagnostics_group(found, outcome, predicted, lattice, findings),
     }
     provenance = Provenance(
         workflow="pinn",
@@ -80,50 +78,6 @@ def assemble(
         wall_time=time.perf_counter() - started,
     )
     return build({name: group for name, group in groups.items() if group is not None and group.sizes}, provenance)
-
-
-def _grid_points(lattice: Mapping[str, Float[np.ndarray, " entry"]]) -> Float[np.ndarray, "point coordinate"]:
-    """All points of a lattice, the last coordinate running fastest."""
-    return np.stack([axis.ravel() for axis in np.meshgrid(*lattice.values(), indexing="ij")], axis=1)
-
-
-def _variable(dims: Sequence[str], values: Any, units: str, long_name: str) -> xr.Variable:
-    return xr.Variable(tuple(dims), np.asarray(values), {"units": units, "long_name": long_name})
-
-
-def units_of(problem: BoundaryValueProblem) -> dict[str, str]:
-    """Unit of every output, quantity and parameter."""
-    inputs = problem.inputs
-    parameters = {} if inputs is None else inputs.units
-    return {**problem.outputs, **{name: unit for name, (_, unit) in problem.quantities.items()}, **parameters}
-
-
-def _lattice_coords(
-    problem: BoundaryValueProblem, lattice: Mapping[str, Float[np.ndarray, " entry"]]
-) -> dict[str, xr.Variable]:
-    return {n: _variable((n,), axis, problem.domain.units[n], f"coordinate {n}") for n, axis in lattice.items()}
-
-
-def field_dataset(
-    predicted: Mapping[str, Prediction],
-    dims: Sequence[str],
-    shape: Sequence[int],
-    units: Mapping[str, str],
-    coords: Any,
-) -> xr.Dataset:
-    """Predictions as variables NAME, NAME_se, NAME_lower and NAME_upper."""
-    variables = {}
-    for name, value in predicted.items():
-        for label, values, text in (
-            (name, value.mean, "posterior mean"),
-            (schema.standard_error(name), value.standard_deviation, "posterior standard deviation"),
-            (schema.lower(name), value.lower, "lower end of the credible interval"),
-            (schema.upper(name), value.upper, "upper end of the credible interval"),
-        ):
-            variables[label] = _variable(dims, values.reshape(shape), units[name], f"{text} of {name}")
-            if label.endswith(("_lower", "_upper")):
-                variables[label].attrs.update(_INTERVAL)
-    return xr.Dataset(variables, coords)
 
 
 def _parameter_draws(found: Fit, outcome: Outcome) -> dict[str, Float[np.ndarray, "chain draw"]]:
@@ -149,7 +103,7 @@ def _estimates(
 ) -> xr.Dataset:
     problem = found.setting.problem
     shape = [len(axis) for axis in lattice.values()]
-    fields = field_dataset(predicted, tuple(lattice), shape, units_of(problem), _lattice_coords(problem, lattice))
+    fields = field_dataset(predicted, tuple(lattice), shape, units_of(problem), lattice_coords(problem, lattice))
     own = {name: parameters[name][:, :, None] for name in found.stack.parameter_names}
     known = _gaussian_parameters(found) if outcome.gaussian else {n: Prediction.of_draws(v) for n, v in own.items()}
     return fields.merge(field_dataset(known, (), (), units_of(problem), {}))
@@ -179,16 +133,12 @@ def _posterior(found: Fit, outcome: Outcome, parameters: Mapping[str, Float[np.n
     unit_of_scale = {f"{NOISE_SCALE}_{c.name}": c.unit for c in found.setting.problem.constraints}
     return xr.Dataset(
         {
-            name: _variable((schema.CHAIN, schema.DRAW), values, {**units, **unit_of_scale}[name], name)
+            name: variable((schema.CHAIN, schema.DRAW), values, {**units, **unit_of_scale}[name], name)
             for name, values in parameters.items()
         },
-        _draw_coords(outcome.position),
+        draw_coords(outcome.position),
         {schema.INDEPENDENT_DRAWS: int(outcome.independent)},
     )
-
-
-def _draw_coords(position: Float[np.ndarray, "chain draw dim"]) -> dict[str, Any]:
-    return {schema.CHAIN: np.arange(position.shape[0]), schema.DRAW: np.arange(position.shape[1])}
 
 
 def _predictive(
@@ -202,12 +152,12 @@ def _predictive(
     first = next(iter(drawn.values()))
     return xr.Dataset(
         {
-            name: _variable(
+            name: variable(
                 (schema.CHAIN, schema.DRAW, *lattice), values.reshape(*values.shape[:2], *shape), units[name], name
             )
             for name, values in drawn.items()
         },
-        {**_draw_coords(first), **_lattice_coords(problem, lattice)},
+        {**draw_coords(first), **lattice_coords(problem, lattice)},
         {schema.INDEPENDENT_DRAWS: int(independent)},
     )
 
@@ -223,7 +173,7 @@ def _prior_predictive(
 def _log_likelihood(found: Fit, outcome: Outcome) -> xr.Dataset:
     """Of each measured observation; a law that is integrated has no observations."""
     measured = [c for c in found.setting.problem.constraints if isinstance(c.noise, Measured)]
-    variables, coords = {}, _draw_coords(outcome.position)
+    variables, coords = {}, draw_coords(outcome.position)
     if not measured:
         return xr.Dataset()
     residual = predict_draws(found.stack, outcome.position)
@@ -233,7 +183,7 @@ def _log_likelihood(found: Fit, outcome: Outcome) -> xr.Dataset:
         density = -0.5 * (residual[constraint.name] / scale) ** 2 - np.log(scale * row_scale) - 0.5 * np.log(2 * np.pi)
         dim = f"{constraint.name}_point"
         coords[dim] = np.arange(len(row_scale))
-        variables[constraint.name] = _variable(
+        variables[constraint.name] = variable(
             (schema.CHAIN, schema.DRAW, dim), density, "nats", f"log likelihood of {constraint.name}"
         )
     return xr.Dataset(variables, coords)
@@ -244,79 +194,10 @@ def _sample_stats(outcome: Outcome) -> xr.Dataset:
         return xr.Dataset()
     return xr.Dataset(
         {
-            name: _variable((schema.CHAIN, schema.DRAW), values, "nats" if name == "lp" else "1", name)
+            name: variable((schema.CHAIN, schema.DRAW), values, "nats" if name == "lp" else "1", name)
             for name, values in outcome.draws.statistics.items()
         },
-        _draw_coords(outcome.position),
-    )
-
-
-def _noise(found: Fit, outcome: Outcome) -> xr.Dataset:
-    problem, names = found.setting.problem, found.stack.names
-    rows = found.stack.row_blocks
-    effective, residuals = found.laplace.effective_parameters, constraint_residuals(found)
-    noise = found.laplace.mode.scales.noise
-    sampled = outcome.noise_scale.reshape(-1, len(names))
-    scale = np.array([noise[name] for name in names])
-    error = np.array([scale[i] * found.scales.relative_error.get(name, 0.0) for i, name in enumerate(names)])
-    for name in outcome.sampled_scales:
-        column = sampled[:, names.index(name)]
-        scale[names.index(name)], error[names.index(name)] = column.mean(), column.std(ddof=1)
-    low, high = np.maximum(scale - 1.96 * error, 0.0), scale + 1.96 * error
-    units = {c.unit for c in problem.constraints}
-    unit = units.pop() if len(units) == 1 else "see constraint_units"
-    identified = [int(found.scales.identified.get(name, True)) for name in names]
-
-    def along(values: Any, units: str, text: str) -> xr.Variable:
-        return _variable((schema.CONSTRAINT,), values, units, text)
-
-    dataset = xr.Dataset(
-        {
-            schema.NOISE_SCALE: along(scale, unit, "noise scale, or tolerance"),
-            schema.standard_error(schema.NOISE_SCALE): along(
-                error, unit, "posterior standard deviation; 0 where given"
-            ),
-            schema.lower(schema.NOISE_SCALE): along(low, unit, "lower end of the interval"),
-            schema.upper(schema.NOISE_SCALE): along(high, unit, "upper end of the interval"),
-            schema.N_OBSERVATIONS: along([rows[n].stop - rows[n].start for n in names], "1", "rows"),
-            schema.EFFECTIVE_PARAMETERS: along(
-                [effective[n] for n in names], "1", "parameters that the rows determine"
-            ),
-            schema.RMS_RESIDUAL: along(
-                [residuals[n][0] for n in names], "1", "rms residual at its points, over the scale"
-            ),
-            schema.HELD_OUT_RESIDUAL: along(
-                [residuals[n][1] for n in names], "1", "rms residual at fresh points, over the scale"
-            ),
-            schema.IDENTIFIED: along(np.array(identified, dtype=np.int8), "1", "whether the data tell a learned scale"),
-        },
-        {
-            schema.CONSTRAINT: list(names),
-            "constraint_units": (schema.CONSTRAINT, [c.unit for c in problem.constraints]),
-        },
-    )
-    for name in (schema.lower(schema.NOISE_SCALE), schema.upper(schema.NOISE_SCALE)):
-        dataset[name].attrs.update(_INTERVAL)
-    return dataset
-
-
-def _evidence(found: Fit) -> xr.Dataset:
-    choice = found.choice
-    return xr.Dataset(
-        {
-            schema.LOG_EVIDENCE: _variable((schema.CANDIDATE,), choice.log_evidence, "nats", "log evidence"),
-            schema.HELD_OUT_RESIDUAL: _variable(
-                (schema.CANDIDATE,), choice.held_out, "1", "relative residual at fresh points"
-            ),
-            schema.CHOSEN: _variable(
-                (schema.CANDIDATE,),
-                (np.arange(len(choice.values)) == choice.chosen).astype(np.int8),
-                "1",
-                "the one taken",
-            ),
-        },
-        {schema.CANDIDATE: _variable((schema.CANDIDATE,), choice.values, choice.unit, choice.meaning)},
-        {schema.CRITERION: schema.LOG_EVIDENCE if choice.by_evidence else schema.HELD_OUT_RESIDUAL},
+        draw_coords(outcome.position),
     )
 
 
@@ -330,7 +211,7 @@ def _data_groups(found: Fit, lattice: Mapping[str, Float[np.ndarray, " entry"]])
     ):
         name, dim = constraint.name, f"{constraint.name}_point"
         index = {dim: np.arange(len(nodes.target))}
-        target = _variable((dim,), nodes.target, constraint.unit, f"right-hand side of {name}")
+        target = variable((dim,), nodes.target, constraint.unit, f"right-hand side of {name}")
         if isinstance(constraint.noise, Measured):
             observed[name] = xr.DataArray(target, index)
             seen = [output for output, orders in operator.wanted if not any(orders)]
@@ -338,16 +219,16 @@ def _data_groups(found: Fit, lattice: Mapping[str, Float[np.ndarray, " entry"]])
                 target.attrs[schema.FIELD] = seen[0]  # sensors of a field itself
         constant[f"{name}_target"] = xr.DataArray(target, index)
         constant[f"{name}_row_scale"] = xr.DataArray(
-            _variable((dim,), nodes.row_scale, "1", f"relative noise scale of {name}"), index
+            variable((dim,), nodes.row_scale, "1", f"relative noise scale of {name}"), index
         )
         constant[f"{name}_residual"] = xr.DataArray(
-            _variable(
+            variable(
                 (dim,), mode.residual[rows[name]] / mode.scales.noise[name], "1", f"residual of {name} over its scale"
             ),
             index,
         )
         constant[f"{name}_coordinates"] = xr.DataArray(
-            _variable((dim, schema.COORDINATE), nodes.points, "see coordinates", f"points of {name}"),
+            variable((dim, schema.COORDINATE), nodes.points, "see coordinates", f"points of {name}"),
             {**index, schema.COORDINATE: list(problem.domain.names)},
         )
     return {
@@ -364,12 +245,12 @@ def _references(
     shape = [len(axis) for axis in lattice.values()]
     for name, reference in problem.references.items():
         if isinstance(reference, FieldReference):
-            values = _reference_at(problem, reference, _grid_points(lattice)).reshape(shape)
-            variable = _variable(tuple(lattice), values, units[name], f"{reference.kind} of {name}: {reference.source}")
-            known[f"{name}_reference"] = xr.DataArray(variable, _lattice_coords(problem, lattice))
+            values = reference_at(problem, reference, grid_points(lattice)).reshape(shape)
+            labelled = variable(tuple(lattice), values, units[name], f"{reference.kind} of {name}: {reference.source}")
+            known[f"{name}_reference"] = xr.DataArray(labelled, lattice_coords(problem, lattice))
         else:
             text = f"{reference.kind} of {name}: {reference.source}"
-            known[f"{name}_reference"] = xr.DataArray(_variable((), reference.values[0], units[name], text))
+            known[f"{name}_reference"] = xr.DataArray(variable((), reference.values[0], units[name], text))
     return known
 
 
@@ -380,14 +261,14 @@ def _fitted_group(found: Fit, outcome: Outcome) -> xr.Dataset:
     weights = mode.position[: n_outputs * m].reshape(n_outputs, m)
     amplitude = [mode.scales.prior[name] for name in stack.outputs]
     variables = {
-        schema.FREQUENCY: _variable((schema.FEATURE, schema.COORDINATE), basis.frequency, "rad", "per half-width"),
-        schema.PHASE: _variable((schema.FEATURE,), basis.phase, "rad", "phase"),
-        schema.CENTRE: _variable((schema.COORDINATE,), basis.centre, "see coordinates", "centre of the domain"),
-        schema.HALF_WIDTH: _variable(
+        schema.FREQUENCY: variable((schema.FEATURE, schema.COORDINATE), basis.frequency, "rad", "per half-width"),
+        schema.PHASE: variable((schema.FEATURE,), basis.phase, "rad", "phase"),
+        schema.CENTRE: variable((schema.COORDINATE,), basis.centre, "see coordinates", "centre of the domain"),
+        schema.HALF_WIDTH: variable(
             (schema.COORDINATE,), basis.half_width, "see coordinates", "half-width of the domain"
         ),
-        schema.WEIGHT: _variable((schema.FIELD, schema.FEATURE), weights, "see field", "weights at the mode"),
-        schema.AMPLITUDE: _variable((schema.FIELD,), amplitude, "see field", "prior standard deviation of the field"),
+        schema.WEIGHT: variable((schema.FIELD, schema.FEATURE), weights, "see field", "weights at the mode"),
+        schema.AMPLITUDE: variable((schema.FIELD,), amplitude, "see field", "prior standard deviation of the field"),
     }
     coords: dict[str, Any] = {
         schema.FIELD: list(stack.outputs),
@@ -395,91 +276,19 @@ def _fitted_group(found: Fit, outcome: Outcome) -> xr.Dataset:
     }
     if stack.parameter_names:
         coords[schema.PARAMETER] = list(stack.parameter_names)
-        variables[schema.PARAMETER_SCORE] = _variable(
+        variables[schema.PARAMETER_SCORE] = variable(
             (schema.PARAMETER,),
             mode.position[n_outputs * m :],
             "1",
             "standard normal scores of the parameters at the mode",
         )
     if not outcome.gaussian:
-        coords.update(_draw_coords(outcome.position))
+        coords.update(draw_coords(outcome.position))
         draws = outcome.position[:, :, : n_outputs * m].reshape(*outcome.position.shape[:2], n_outputs, m)
         chain = (schema.CHAIN, schema.DRAW)
-        variables[schema.WEIGHT_DRAW] = _variable((*chain, schema.FIELD, schema.FEATURE), draws, "see field", "weights")
+        variables[schema.WEIGHT_DRAW] = variable((*chain, schema.FIELD, schema.FEATURE), draws, "see field", "weights")
         if stack.parameter_names:
-            variables[schema.PARAMETER_SCORE_DRAW] = _variable(
+            variables[schema.PARAMETER_SCORE_DRAW] = variable(
                 (*chain, schema.PARAMETER), outcome.position[:, :, stack.dim_blocks[PARAMETERS]], "1", "scores"
             )
     return xr.Dataset(variables, coords, {"activation": type(basis.activation).__name__})
-
-
-def _diagnostics(
-    found: Fit,
-    outcome: Outcome,
-    predicted: Mapping[str, Prediction],
-    lattice: Mapping[str, Float[np.ndarray, " entry"]],
-    findings: Sequence[Finding],
-) -> xr.Dataset:
-    problem = found.setting.problem
-    serious = any(finding.serious for finding in findings)
-    verdict = "do not trust" if serious else "look closer" if findings else "ok"
-    text = " ".join(finding.text for finding in findings) or "nothing doubtful was found"
-    variables: dict[str, xr.Variable] = {
-        schema.VERDICT: _variable((), verdict, "1", "verdict"),
-        schema.VERDICT_TEXT: _variable((), text, "1", "why"),
-        schema.CONDITION_NUMBER: _variable(
-            (), found.laplace.mode.factor.condition_number, "1", "of the root of the posterior precision"
-        ),
-    }
-    coords: dict[str, Any] = {}
-    known = {n: r for n, r in problem.references.items() if isinstance(r, FieldReference)}
-    if known:
-        points = _grid_points(lattice)
-        table = [_against_reference(predicted[name], _reference_at(problem, r, points)) for name, r in known.items()]
-        coords.update({schema.QUANTITY: list(known), schema.LEVEL: list(_LEVELS)})
-        variables[schema.COVERAGE] = _variable(
-            (schema.QUANTITY, schema.LEVEL),
-            [row[0] for row in table],
-            "1",
-            "share of the grid where the band holds the reference",
-        )
-        variables[schema.RMS_Z] = _variable(
-            (schema.QUANTITY,), [row[1] for row in table], "1", "rms of error over standard deviation"
-        )
-        variables[schema.RELATIVE_ERROR] = _variable(
-            (schema.QUANTITY,), [row[2] for row in table], "1", "relative L2 error"
-        )
-    if found.stack.parameter_names:
-        coords[schema.PARAMETER] = list(found.stack.parameter_names)
-        part = found.stack.dim_blocks[PARAMETERS]
-        share = found.laplace.standard_deviation(np.eye(found.stack.n_dims)[part])
-        variables[schema.PRIOR_SHARE] = _variable((schema.PARAMETER,), share, "1", "posterior width over prior width")
-        if not outcome.gaussian:
-            scores = outcome.position[:, :, part].reshape(-1, len(share))
-            shift = (scores.mean(axis=0) - found.laplace.mode.position[part]) / share
-            variables[schema.LAPLACE_SHIFT] = _variable(
-                (schema.PARAMETER,), shift, "1", "posterior mean from the mode, in Laplace standard deviations"
-            )
-    if outcome.draws is not None:
-        for name, value, text in (
-            (schema.R_HAT, np.max(outcome.draws.r_hat), "largest R-hat of any coordinate"),
-            (schema.ESS_BULK, np.min(outcome.draws.ess_bulk), "smallest bulk effective sample size of any coordinate"),
-            (schema.ESS_TAIL, np.min(outcome.draws.ess_tail), "smallest tail effective sample size of any coordinate"),
-        ):
-            variables[name] = _variable((), value, "1", text)
-    return xr.Dataset(variables, coords)
-
-
-def _reference_at(
-    problem: BoundaryValueProblem, reference: FieldReference, points: Float[np.ndarray, "point coordinate"]
-) -> Float[np.ndarray, " point"]:
-    with jax.enable_x64(True):
-        return np.broadcast_to(np.asarray(by_name(reference.function, problem.domain.columns(points))), len(points))
-
-
-def _against_reference(predicted: Prediction, exact: Float[np.ndarray, " point"]) -> tuple[list[float], float, float]:
-    """Coverage at each level, rms of z, relative L2 error."""
-    error = predicted.mean - exact
-    z = error / np.maximum(predicted.standard_deviation, np.finfo(float).tiny)
-    coverage = [float((np.abs(z) <= ndtri(0.5 + level / 2)).mean()) for level in _LEVELS]
-    return coverage, float(np.sqrt(np.mean(z**2))), float(np.linalg.norm(error) / np.linalg.norm(exact))

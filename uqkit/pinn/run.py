@@ -1,6 +1,5 @@
 """The shell of the workflow: checks what was asked, solves, assembles the result."""
 
-import math
 import time
 import warnings
 from collections.abc import Mapping
@@ -13,17 +12,20 @@ from jaxtyping import Float, Key
 
 from uqkit._typing import PRNGKey
 from uqkit.errors import InputError, UqkitWarning
-from uqkit.inference import GaussNewton, MacKay, RandomisedMAP, Sampler, Whitened
+from uqkit.inference import GaussNewton, MacKay, RandomisedMAP, Sampler
 from uqkit.keys import as_key, key_label, numpy_generator
-from uqkit.pinn.collocation import Collocation, GaussGrid, SobolPoints
+from uqkit.pinn.collocation import Collocation
+from uqkit.pinn.density import whitened
 from uqkit.pinn.diagnose import Finding, findings
-from uqkit.pinn.features import GaussianPairs, RandomFeatures
-from uqkit.pinn.fit import Fit, Setting, fit, prepare
+from uqkit.pinn.features import RandomFeatures
+from uqkit.pinn.fit import fit
+from uqkit.pinn.fitted import Fit
 from uqkit.pinn.methods import Exact, HeldOutTolerance, Sampled
 from uqkit.pinn.outcome import Outcome
 from uqkit.pinn.result import assemble
-from uqkit.pinn.target import FieldTarget, noise_score_errors, whitening_of
-from uqkit.problems import BoundaryValueProblem, Integrated, Measured, Region
+from uqkit.pinn.setting import Setting, prepare
+from uqkit.pinn.target import FieldTarget
+from uqkit.problems import BoundaryValueProblem, Integrated, Region
 
 __all__ = ["infer"]
 
@@ -32,10 +34,6 @@ type Method = Exact | GaussNewton | RandomisedMAP | Sampler
 _N_CHAINS = 4
 # Points a coordinate at which fields are reported, by the number of coordinates.
 _GRID = {1: 201, 2: 41, 3: 15}
-_MOST_GRID_COORDINATES = 3
-# Features by the number of coordinates.
-_N_FEATURES = {1: 100, 2: 400}
-_MOST_FEATURES = 1_000
 
 
 def infer(
@@ -84,18 +82,14 @@ def infer(
         2212.12474 (its exact posterior); MacKay (1992), Neural Computation 4 (evidence and scales).
     """
     started = time.perf_counter()
-    if not isinstance(problem, BoundaryValueProblem):
-        raise InputError(
-            f"the problem is a {type(problem).__name__}; pass a uqkit.BoundaryValueProblem, or uqkit.load(name)."
-        )
     method = GaussNewton() if method is None else method
     if not isinstance(method, (Exact, GaussNewton, RandomisedMAP, Sampler)):
         raise InputError(
             f"`method` is {method!r}; pass Exact(), GaussNewton(), RandomisedMAP(), NUTS(), MCLMC() or alike."
         )
-    field = _default_field(problem) if field is None else field
-    if not isinstance(field, RandomFeatures):
-        raise InputError(f"`field` is {field!r}; pass RandomFeatures(...).")
+    typed = as_key(key)
+    fit_key, draw_key, prior_key = jax.random.split(typed, 3)
+    setting = prepare(problem, field, collocation, key=fit_key)
     noise = _checked_noise(problem, method, noise)
     if n_draws < _N_CHAINS:
         raise InputError(f"n_draws={n_draws}: pass at least {_N_CHAINS}.")
@@ -104,11 +98,6 @@ def infer(
             f"`store` keeps the run of a sampler, and {type(method).__name__}() is over in seconds; leave it out."
         )
     lattice = _lattice(problem, grid)
-    collocation = _default_collocation(problem, field) if collocation is None else collocation
-    typed = as_key(key)
-    fit_key, draw_key, prior_key = jax.random.split(typed, 3)
-    with jax.enable_x64(True):
-        setting = prepare(problem, field, collocation, key=fit_key)
     found = _fitted(setting, method, noise)
     outcome = _drawn(found, method, noise, n_draws, draw_key, store, progress)
     _warn(findings(found, None))  # a sampler warns of its draws itself
@@ -118,25 +107,16 @@ def infer(
         outcome,
         lattice=lattice,
         findings=verdict,
-        settings={"field": field, "method": method, "noise": noise, "collocation": collocation},
+        settings={
+            "field": setting.prior,
+            "method": method,
+            "noise": noise,
+            "collocation": setting.collocation,
+        },
         prior_key=prior_key,
         key_text=key_label(typed),
         started=started,
     )
-
-
-def _default_field(problem: BoundaryValueProblem) -> RandomFeatures:
-    n_features = _N_FEATURES.get(len(problem.domain), _MOST_FEATURES)
-    if any(isinstance(constraint.points, Region) for constraint in problem.constraints):
-        return RandomFeatures(n_features=n_features)
-    return RandomFeatures(frequencies=GaussianPairs())
-
-
-def _default_collocation(problem: BoundaryValueProblem, field: RandomFeatures) -> Collocation:
-    n_points = 2 * field.n_features * len(problem.outputs)
-    if len(problem.domain) > _MOST_GRID_COORDINATES:
-        return SobolPoints(n=2 ** math.ceil(math.log2(n_points)))
-    return GaussGrid(n=math.ceil(n_points ** (1 / len(problem.domain))))
 
 
 def _checked_noise(
@@ -234,25 +214,15 @@ def _sampled(
     store: str | Path | None,
     progress: bool | None,
 ) -> Outcome:
-    problem, mode = found.setting.problem, found.laplace.mode
-    sampled = {
-        constraint.name: constraint.noise.sigma
-        for constraint in problem.constraints
-        if isinstance(noise, Sampled) and isinstance(constraint.noise, Measured) and constraint.noise.prior is not None
-    }
+    white, sampled = whitened(found, noise)
+    draws = method.sample(white, key=key, store=store, progress=progress)
+    target = white.target
+    assert isinstance(target, FieldTarget)
     with jax.enable_x64(True):
-        target = FieldTarget.of(found.stack, mode.scales, sampled)
-        scores, errors = noise_score_errors(sampled, found.scales)
-        centre = np.concatenate([mode.position, scores])
-        white = Whitened(
-            target, jax.numpy.asarray(centre), jax.numpy.asarray(whitening_of(found.laplace.whitening(), errors))
-        )
-        draws = method.sample(white, key=key, store=store, progress=progress)
-        factor = np.asarray(white.factor)
-        position = centre + draws.position @ factor.T
-        flat = jax.numpy.asarray(position.reshape(-1, position.shape[-1]))
-        scales = np.asarray(jax.vmap(target.noise_scales)(flat)).reshape(*position.shape[:2], -1)
-    return Outcome(position, scales, tuple(sampled), independent=draws.independent, gaussian=False, draws=draws)
+        flat = jax.vmap(white.unwhitened)(jax.numpy.asarray(draws.position.reshape(-1, white.n_dims)))
+        scales = np.asarray(jax.vmap(target.noise_scales)(flat)).reshape(*draws.position.shape[:2], -1)
+        position = np.asarray(flat).reshape(draws.position.shape)
+    return Outcome(position, scales, sampled, independent=draws.independent, gaussian=False, draws=draws)
 
 
 def _warn(found: list[Finding]) -> None:

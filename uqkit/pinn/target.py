@@ -1,6 +1,7 @@
 """The whole model as a log density, for the samplers: weights, parameters and, where asked for, noise scales."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -47,6 +48,11 @@ class FieldTarget(eqx.Module):
             sampled=tuple(sampled),
             noise_scores=NormalScores.of(Inputs(dict(sampled))) if sampled else None,
         )
+
+    @property
+    def functions(self) -> tuple[Callable[..., Any], ...]:
+        """The user's code that the density runs: the operators."""
+        return tuple(term.operator.function for term in self.stack.terms)
 
     @property
     def n_dims(self) -> int:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float
 
 from uqkit.inference import Draws
 from uqkit.pinn.fitted import Fit, held_out_residuals
@@ -15,6 +16,8 @@ _HELD_OUT_RATIO = 3.0
 _EXHAUSTED = 0.9
 # A parameter whose posterior is wider than this share of its prior was not learned.
 _UNLEARNED = 0.9
+# Standard deviations by which the prior of the fields may move a parameter.
+_PULLED = 1.0
 
 
 @dataclass(frozen=True)
@@ -104,11 +107,32 @@ def _parameter_findings(found: Fit) -> list[Finding]:
         return []
     directions = np.eye(found.stack.n_dims)[-n_parameters:]
     shares = found.laplace.standard_deviation(directions)
-    return [
+    pulls = _pulls(found, directions) / shares
+    named = list(zip(found.stack.parameter_names, shares, pulls, strict=True))
+    unlearned = [
         Finding(f"the data say little of {name!r}: its posterior is {share:.0%} as wide as its prior.", serious=False)
-        for name, share in zip(found.stack.parameter_names, shares, strict=True)
+        for name, share, _ in named
         if share > _UNLEARNED
     ]
+    pulled = [
+        Finding(
+            f"the prior of the fields moves {name!r} by {abs(pull):.1f} of its standard deviations: a field that fits "
+            "the laws and the data is improbable under it; use UniformBand(), or a larger amplitude.",
+            serious=True,
+        )
+        for name, _, pull in named
+        if abs(pull) > _PULLED
+    ]
+    return unlearned + pulled
+
+
+def _pulls(found: Fit, directions: Float[np.ndarray, "parameter dim"]) -> Float[np.ndarray, " parameter"]:
+    """How far, to first order, the fields' prior moves each parameter: its gradient times the posterior covariance."""
+    mode = found.laplace.mode
+    prior = mode.scales.dims(found.stack.dim_blocks)
+    gradient = mode.position / prior**2
+    gradient[-len(directions) :] = 0.0
+    return found.laplace.covariance(directions, gradient[None])[:, 0]
 
 
 def _draw_findings(draws: Draws | None) -> list[Finding]:

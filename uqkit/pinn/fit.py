@@ -17,6 +17,7 @@ from uqkit.pinn.methods import HeldOutTolerance
 from uqkit.pinn.setting import Setting
 from uqkit.pinn.stack import PARAMETERS, Nodes, nonlinear_blocks, stack_of
 from uqkit.problems import Constraint, Integrated, Measured
+from uqkit.running.chunks import progress_bar
 
 __all__ = ["fit"]
 
@@ -31,14 +32,27 @@ _N_REFINE = 5
 
 
 def fit(
-    setting: Setting, method: GaussNewton, noise: MacKay | HeldOutTolerance, *, require_linear: bool = False
+    setting: Setting,
+    method: GaussNewton,
+    noise: MacKay | HeldOutTolerance,
+    *,
+    require_linear: bool = False,
+    progress: bool | None = None,
 ) -> Fit:
     """Choose what is left open, then solve.
 
     Raises:
         InputError: If `require_linear` and a constraint is not.
     """
-    search = _Search(setting, method, noise if isinstance(noise, MacKay) else MacKay(), require_linear)
+    rule = noise if isinstance(noise, MacKay) else MacKay()
+    factors = sorted(noise.factors) if isinstance(noise, HeldOutTolerance) else []
+    n_fits = len(setting.prior.frequencies.candidates) + len(factors)
+    with progress_bar(n_fits, f"{setting.problem.name}: candidates", progress) as bar:
+        return _chosen(_Search(setting, method, rule, require_linear, bar), noise)
+
+
+def _chosen(search: "_Search", noise: MacKay | HeldOutTolerance) -> Fit:
+    setting = search.setting
     by_evidence = isinstance(setting.prior.frequencies, GaussianPairs) or all(part is None for part in setting.held_out)
     found = search.by_evidence() if by_evidence else search.by_held_out()
     if not isinstance(noise, HeldOutTolerance):
@@ -62,6 +76,7 @@ class _Search:
     method: GaussNewton
     noise: MacKay
     require_linear: bool
+    bar: Any
 
     def by_evidence(self) -> Fit:
         """The largest evidence on the grid, refined between its neighbours; amplitudes are learned with it."""
@@ -110,8 +125,7 @@ class _Search:
         if self.require_linear and nonlinear:
             raise InputError(
                 f"Exact() solves linear problems, but the constraint {', '.join(nonlinear)} of "
-                f"{setting.problem.name!r} is "
-                "not linear in the fields and parameters; use GaussNewton()."
+                f"{setting.problem.name!r} is not linear in the fields and parameters; use GaussNewton()."
             )
         first, priors, unknown = _first_scales(setting, 1.0 if learn_amplitude else _FREE)
         scales = Scales(
@@ -140,6 +154,7 @@ class _Search:
             frequencies.meaning,
             frequencies.unit,
         )
+        self.bar.update(1)
         made = Fit(setting, basis, stack, nonlinear, found, alone, np.nan, found.n_evaluations)
         return replace(made, held_out=held_out_score(made))
 

@@ -98,7 +98,7 @@ def infer(
             f"`store` keeps the run of a sampler, and {type(method).__name__}() is over in seconds; leave it out."
         )
     lattice = _lattice(problem, grid)
-    found = _fitted(setting, method, noise)
+    found = _fitted(setting, method, noise, progress)
     outcome = _drawn(found, method, noise, n_draws, draw_key, store, progress)
     _warn(findings(found, None))  # a sampler warns of its draws itself
     verdict = findings(found, outcome.draws)
@@ -164,16 +164,15 @@ def _lattice(
     return lattice
 
 
-def _fitted(setting: Setting, method: Method, noise: MacKay | Sampled | HeldOutTolerance) -> Fit:
-    search = (
-        method
-        if isinstance(method, GaussNewton)
-        else method.method
-        if isinstance(method, RandomisedMAP)
-        else GaussNewton()
+def _fitted(setting: Setting, method: Method, noise: MacKay | Sampled | HeldOutTolerance, progress: bool | None) -> Fit:
+    search = method.method if isinstance(method, RandomisedMAP) else method
+    return fit(
+        setting,
+        search if isinstance(search, GaussNewton) else GaussNewton(),
+        MacKay() if isinstance(noise, Sampled) else noise,
+        require_linear=isinstance(method, Exact),
+        progress=progress,
     )
-    rule = MacKay() if isinstance(noise, Sampled) else noise
-    return fit(setting, search, rule, require_linear=isinstance(method, Exact))
 
 
 def _drawn(

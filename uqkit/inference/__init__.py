@@ -6,7 +6,7 @@ from uqkit.inference.factor import DualFactor, PrimalFactor, solve_stack
 from uqkit.inference.gauss_newton import GaussNewton, Mode
 from uqkit.inference.guides import FullRankNormal, LowRankNormal, MeanFieldNormal
 from uqkit.inference.hamiltonian import HMC, NUTS
-from uqkit.inference.labelled import labelled_groups
+from uqkit.inference.labelled import labelled_groups, sample_stats
 from uqkit.inference.laplace import Laplace
 from uqkit.inference.microcanonical import MCLMC, AdjustedMCLMC
 from uqkit.inference.numpyro_target import NumpyroTarget
@@ -45,5 +45,6 @@ __all__ = [
     "Whitened",
     "WhitenedResidual",
     "labelled_groups",
+    "sample_stats",
     "solve_stack",
 ]

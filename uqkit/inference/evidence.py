@@ -127,7 +127,7 @@ class MacKay:
                 for new, old in ((updated.noise, laplace.mode.scales.noise), (updated.prior, laplace.mode.scales.prior))
                 for name in new
             ]
-            converged = max(moves) < self.tolerance
+            converged = bool(max(moves) < self.tolerance)
             mode = again.mode(problem, updated, laplace.mode.position, nonlinear=nonlinear)
             laplace = Laplace(problem, mode)
             n_rounds, n_evaluations = n_rounds + 1, n_evaluations + mode.n_evaluations

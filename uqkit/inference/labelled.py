@@ -11,17 +11,17 @@ from uqkit.inference.draws import Draws, diagnose
 from uqkit.problems.target import TargetDensity
 from uqkit.results import schema
 
-__all__ = ["labelled_groups"]
+__all__ = ["labelled_groups", "sample_stats"]
 
 # Unit and meaning of the statistics that samplers give.
 _STATISTICS = {
-    "lp": ("nat", "log density"),
+    "lp": ("nats", "log density"),
     "acceptance_rate": ("1", "acceptance rate"),
     "step_size": ("1", "step size"),
     "n_steps": ("1", "gradients"),
     "diverging": ("1", "whether the trajectory diverged"),
     "tree_depth": ("1", "doublings of the trajectory"),
-    "energy": ("nat", "energy"),
+    "energy": ("nats", "energy"),
 }
 
 
@@ -72,12 +72,7 @@ def labelled_groups(
             ("ess_tail", "tail effective number of draws", ess_tail),
         ):
             diagnostics[f"{kind}_{name}"] = (own, number, {"units": "1", "long_name": f"{what} of {title}"})
-    statistics = {
-        name: ([schema.CHAIN, schema.DRAW], value, dict(zip(("units", "long_name"), _meaning(name), strict=True)))
-        for name, value in draws.statistics.items()
-    }
-    n_chains, n_draws, _ = draws.position.shape
-    along = {schema.CHAIN: np.arange(n_chains), schema.DRAW: np.arange(n_draws)}
+    along = _along(draws)
     labels = dict(coords or {})
     used = {dimension for variable in posterior.values() for dimension in variable[0]}
     own_labels = {dimension: label for dimension, label in labels.items() if dimension in used}
@@ -85,10 +80,20 @@ def labelled_groups(
         schema.POSTERIOR: xr.Dataset(
             posterior, coords=along | own_labels, attrs={schema.INDEPENDENT_DRAWS: int(draws.independent)}
         ),
-        "sample_stats": xr.Dataset(statistics, coords=along),
+        schema.SAMPLE_STATS: sample_stats(draws),
         schema.DIAGNOSTICS: xr.Dataset(diagnostics, coords=own_labels),
     }
 
 
-def _meaning(name: str) -> tuple[str, str]:
-    return _STATISTICS.get(name, ("1", name.replace("_", " ")))
+def sample_stats(draws: Draws) -> xr.Dataset:
+    """A sampler's statistics of each draw, under ArviZ's names."""
+    variables = {}
+    for name, value in draws.statistics.items():
+        unit, meaning = _STATISTICS.get(name, ("1", name.replace("_", " ")))
+        variables[name] = ([schema.CHAIN, schema.DRAW], value, {"units": unit, "long_name": meaning})
+    return xr.Dataset(variables, coords=_along(draws))
+
+
+def _along(draws: Draws) -> dict[str, Any]:
+    n_chains, n_draws, _ = draws.position.shape
+    return {schema.CHAIN: np.arange(n_chains), schema.DRAW: np.arange(n_draws)}

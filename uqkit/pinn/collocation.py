@@ -112,7 +112,9 @@ def _size(box: Box, free: tuple[str, ...]) -> float:
     return float(np.prod([box.upper[box.names.index(name)] - box.lower[box.names.index(name)] for name in free]))
 
 
-def _placed(box: Box, fixed: Mapping[str, float], free: tuple[str, ...], unit: Points) -> tuple[Points, float]:
+def _placed(
+    box: Box, fixed: Mapping[str, float], free: tuple[str, ...], unit: Float[np.ndarray, "point free"]
+) -> tuple[Points, float]:
     points = np.empty((len(unit), len(box)))
     for axis, name in enumerate(box.names):
         if name in fixed:

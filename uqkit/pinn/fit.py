@@ -27,6 +27,8 @@ _FLOOR = 1e-6
 # shrinks the field, and with it the parameters in the laws; this one leaves both free and only keeps the solution
 # unique.
 _FREE = 1e6
+# Features with which a tolerance is searched.
+_N_COARSE = 256
 # Evaluations that refine a length scale between its neighbours on the grid.
 _N_REFINE = 5
 
@@ -46,26 +48,14 @@ def fit(
     """
     rule = noise if isinstance(noise, MacKay) else MacKay()
     factors = sorted(noise.factors) if isinstance(noise, HeldOutTolerance) else []
-    n_fits = len(setting.prior.frequencies.candidates) + len(factors)
+    n_fits = len(setting.prior.frequencies.candidates) + len(factors) + 1
     with progress_bar(n_fits, f"{setting.problem.name}: candidates", progress) as bar:
-        return _chosen(_Search(setting, method, rule, require_linear, bar), noise)
-
-
-def _chosen(search: "_Search", noise: MacKay | HeldOutTolerance) -> Fit:
-    setting = search.setting
-    by_evidence = isinstance(setting.prior.frequencies, GaussianPairs) or all(part is None for part in setting.held_out)
-    found = search.by_evidence() if by_evidence else search.by_held_out()
-    if not isinstance(noise, HeldOutTolerance):
-        return found
-    value = float(found.choice.values[found.choice.chosen])
-    tried = []
-    for factor in sorted(noise.factors):
-        relaxed = replace(search, setting=replace(setting, relaxed={noise.constraint: float(factor)}))
-        tried.append(relaxed.solved(value))
-    scores = np.array([one.held_out for one in tried])
-    taken = int(np.flatnonzero(scores <= noise.slack * np.nanmin(scores))[-1])
-    spent = found.n_evaluations + sum(one.n_evaluations for one in tried)
-    return replace(tried[taken], choice=found.choice, n_evaluations=spent)
+        search = _Search(setting, method, rule, require_linear, bar)
+        if isinstance(noise, HeldOutTolerance):
+            return search.by_tolerance(noise)
+        no_regions = all(part is None for part in setting.held_out)
+        by_evidence = no_regions or isinstance(setting.prior.frequencies, GaussianPairs)
+        return search.by_evidence() if by_evidence else search.by_held_out()
 
 
 @dataclass(frozen=True)
@@ -106,16 +96,50 @@ class _Search:
         best = min(scores, key=lambda value: scores[value])
         return replace(_taken(tried, best), **_solution(self.solved(best, start=tried[best])))
 
+    def by_tolerance(self, rule: HeldOutTolerance) -> Fit:
+        """A law's tolerance by residuals held out, then the frequencies; with fewer features, as both cost fits."""
+        values = [float(value) for value in self.setting.prior.frequencies.candidates]
+        coarse = replace(self, setting=self.setting.coarser(_N_COARSE))
+        # As many waves as the features can follow: their number goes with the highest frequency to the power of d.
+        share = coarse.setting.prior.n_features / self.setting.prior.n_features
+        shrink = share ** (1 / len(self.setting.problem.domain))
+        near = replace(self.method, continuation=(1.0,), tolerance=max(self.method.tolerance, 1e-4), max_iterations=8)
+        by_factor: dict[float, Fit] = {}
+        start = None
+        for factor in sorted(map(float, rule.factors), reverse=True):
+            relaxed = coarse._relaxed(rule.constraint, factor)
+            method = self.method if start is None else near
+            by_factor[factor] = relaxed._fitted(shrink * values[len(values) // 2], start=start, method=method)
+            start = by_factor[factor].laplace.mode.position
+        best = min(one.held_out for one in by_factor.values())
+        taken = max(factor for factor, one in by_factor.items() if one.held_out <= rule.slack * best)
+        relaxed = coarse._relaxed(rule.constraint, taken)
+        by_value = {value: relaxed._fitted(shrink * value) for value in values}
+        chosen = min(by_value, key=lambda value: by_value[value].held_out)
+        final = self._relaxed(rule.constraint, taken).solved(chosen)
+        spent = sum(one.n_evaluations for one in (*by_factor.values(), *by_value.values(), final))
+        return replace(final, choice=_taken(by_value, chosen).choice, n_evaluations=spent)
+
+    def _relaxed(self, constraint: str, factor: float) -> "_Search":
+        return replace(self, setting=replace(self.setting, relaxed={constraint: factor}))
+
     def solved(self, value: float, start: Fit | None = None) -> Fit:
         """At one value, with amplitudes that leave the fields free at the size they turn out to have."""
         first = self._fitted(value) if start is None else start
         amplitude = {name: _FREE * float(np.sqrt(np.mean(part**2))) for name, part in _fields_at_nodes(first).items()}
         free = {name: value for name, value in amplitude.items() if value > 0}
-        final = self._fitted(value, amplitude=free)
+        again = replace(self.method, continuation=(1.0,))
+        final = self._fitted(value, amplitude=free, start=first.laplace.mode.position, method=again)
         return replace(final, n_evaluations=first.n_evaluations + final.n_evaluations)
 
     def _fitted(
-        self, value: float, *, learn_amplitude: bool = False, amplitude: Mapping[str, float] | None = None
+        self,
+        value: float,
+        *,
+        learn_amplitude: bool = False,
+        amplitude: Mapping[str, float] | None = None,
+        start: Float[np.ndarray, " dim"] | None = None,
+        method: GaussNewton | None = None,
     ) -> Fit:
         setting = self.setting
         with jax.enable_x64(True):
@@ -138,11 +162,11 @@ class _Search:
         found = self.noise.fit(
             stack,
             scales,
-            np.zeros(stack.n_dims),
+            np.zeros(stack.n_dims) if start is None else start,
             noise_priors=priors,
             free_priors=unknown if learn_amplitude else (),
             nonlinear=nonlinear,
-            method=self.method,
+            method=self.method if method is None else method,
         )
         frequencies = setting.prior.frequencies
         alone = Choice(

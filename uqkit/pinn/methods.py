@@ -33,7 +33,7 @@ class HeldOutTolerance:
     """
 
     constraint: str
-    factors: Sequence[float] = (1e-2, 1e-1, 1.0, 1e1, 1e2)
+    factors: Sequence[float] = (1.0, 1e1, 1e2, 1e3, 1e4, 1e5)
     slack: float = 2.0
 
     def __post_init__(self) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float, Key
 
+from uqkit.inference import sample_stats
 from uqkit.keys import numpy_generator
 from uqkit.pinn.diagnose import Finding
 from uqkit.pinn.fitted import Fit
@@ -52,7 +53,7 @@ def assemble(
         schema.POSTERIOR_PREDICTIVE: _predictive(problem, drawn, lattice, outcome.independent),
         schema.PRIOR_PREDICTIVE: _prior_predictive(found, stack, lattice, prior_key),
         schema.LOG_LIKELIHOOD: _log_likelihood(found, outcome),
-        schema.SAMPLE_STATS: _sample_stats(outcome),
+        schema.SAMPLE_STATS: None if outcome.draws is None else sample_stats(outcome.draws),
         schema.NOISE: noise_group(found, outcome),
         schema.EVIDENCE: evidence_group(found),
         schema.OPTIMISATION: xr.Dataset(
@@ -77,7 +78,7 @@ def assemble(
         n_model_evaluations=found.n_evaluations,
         wall_time=time.perf_counter() - started,
     )
-    return build({name: group for name, group in groups.items() if group is not None and group.sizes}, provenance)
+    return build({name: group for name, group in groups.items() if group is not None and group.data_vars}, provenance)
 
 
 def _parameter_draws(found: Fit, outcome: Outcome) -> dict[str, Float[np.ndarray, "chain draw"]]:
@@ -187,18 +188,6 @@ def _log_likelihood(found: Fit, outcome: Outcome) -> xr.Dataset:
             (schema.CHAIN, schema.DRAW, dim), density, "nats", f"log likelihood of {constraint.name}"
         )
     return xr.Dataset(variables, coords)
-
-
-def _sample_stats(outcome: Outcome) -> xr.Dataset:
-    if outcome.draws is None:
-        return xr.Dataset()
-    return xr.Dataset(
-        {
-            name: variable((schema.CHAIN, schema.DRAW), values, "nats" if name == "lp" else "1", name)
-            for name, values in outcome.draws.statistics.items()
-        },
-        draw_coords(outcome.position),
-    )
 
 
 def _data_groups(found: Fit, lattice: Mapping[str, Float[np.ndarray, " entry"]]) -> dict[str, xr.Dataset]:

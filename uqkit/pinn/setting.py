@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import jax
 import numpy as np
@@ -37,6 +37,7 @@ class Setting:
         nodes: Likewise, where they are enforced.
         held_out: Likewise, random points of the constraints that hold on a region; None for given points.
         collocation: How regions were filled.
+        key: All randomness of the setting.
         basis_key: Randomness of the features.
         relaxed: Factors on tolerances.
     """
@@ -47,6 +48,7 @@ class Setting:
     nodes: tuple[Nodes, ...]
     held_out: tuple[Nodes | None, ...]
     collocation: Collocation
+    key: Key[jax.Array, ""]
     basis_key: Key[jax.Array, ""]
     relaxed: Mapping[str, float] = field(default_factory=dict)
 
@@ -54,6 +56,12 @@ class Setting:
     def names(self) -> tuple[str, ...]:
         """Names of the constraints."""
         return tuple(constraint.name for constraint in self.problem.constraints)
+
+    def coarser(self, n_features: int) -> "Setting":
+        """The same problem with no more than this many features, and collocation to match: for searches."""
+        if self.prior.n_features <= n_features:
+            return self
+        return prepare(self.problem, replace(self.prior, n_features=n_features), None, key=self.key)
 
     def basis(self, value: float) -> Basis:
         """Features for one value of what the frequencies leave open."""
@@ -106,7 +114,7 @@ def _placed(
             )
             held_out.append(None)
         nodes.append(nodes_of(problem, constraint, points, weights))
-    return Setting(problem, prior, tuple(operators), tuple(nodes), tuple(held_out), collocation, basis_key)
+    return Setting(problem, prior, tuple(operators), tuple(nodes), tuple(held_out), collocation, key, basis_key)
 
 
 def _default_field(problem: BoundaryValueProblem) -> RandomFeatures:

@@ -1,7 +1,7 @@
 """All constraints as one stacked, whitened residual of weights and parameters."""
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,8 @@ __all__ = ["PARAMETERS", "Nodes", "Stack", "known_derivatives", "nodes_of", "non
 
 # The block of coordinates that are the parameters' standard normal scores.
 PARAMETERS = "parameters"
+# Points at which a known part is evaluated together.
+_LENGTH = 512
 
 
 @dataclass(frozen=True)
@@ -179,25 +181,31 @@ def known_derivatives(
     problem: BoundaryValueProblem, points: Float[np.ndarray, "point coordinate"], wanted: Sequence[tuple[str, Orders]]
 ) -> dict[tuple[str, Orders], Float[Array, " point"]]:
     """Derivatives of the known part at points, by nested forward differentiation; only of outputs that have one."""
+    # Filled up to a common length: derivatives of fourth order are long to compile, so few shapes.
+    filled = np.resize(points, (-len(points) // _LENGTH * -_LENGTH, points.shape[1]))
     found = {}
     for output, orders in wanted:
-        if output not in problem.known_part:
-            continue
-        part = problem.known_part[output]
-
-        def derivative(point: Float[Array, " coordinate"], part: Any = part) -> Float[Array, ""]:
-            return by_name(part, dict(zip(problem.domain.names, point, strict=True)))
-
-        for axis, order in enumerate(orders):
-            direction = jnp.zeros(len(problem.domain)).at[axis].set(1.0)
-            for _ in range(order):
-                derivative = _along(derivative, direction)
-        found[output, orders] = jax.jit(jax.vmap(derivative))(jnp.asarray(points))
+        if output in problem.known_part:
+            derivative = _compiled_derivative(problem.known_part[output], problem.domain.names, orders)
+            found[output, orders] = derivative(jnp.asarray(filled))[: len(points)]
     return found
 
 
-def _along(function: Any, direction: Float[Array, " coordinate"]) -> Any:
-    return lambda point: jax.jvp(function, (point,), (direction,))[1]
+@functools.lru_cache(maxsize=256)
+def _compiled_derivative(part: Callable[..., Any], names: tuple[str, ...], orders: Orders) -> Callable[..., Any]:
+    """A derivative of a function of the coordinates by name, at many points; compiled once for each function."""
+
+    def derivative(point: Float[Array, " coordinate"]) -> Float[Array, ""]:
+        return by_name(part, dict(zip(names, point, strict=True)))
+
+    for axis, order in enumerate(orders):
+        for _ in range(order):
+            derivative = _along(derivative, np.eye(len(names))[axis])
+    return jax.jit(jax.vmap(derivative))
+
+
+def _along(function: Any, direction: Float[np.ndarray, " coordinate"]) -> Any:
+    return lambda point: jax.jvp(function, (point,), (jnp.asarray(direction, dtype=point.dtype),))[1]
 
 
 def stack_of(

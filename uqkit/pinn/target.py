@@ -113,7 +113,7 @@ class FieldTarget(eqx.Module):
 
 def whitening_of(
     factor: Float[np.ndarray, "dim dim"], score_errors: Float[np.ndarray, " scale"]
-) -> Float[np.ndarray, "dim dim"]:
+) -> Float[np.ndarray, "whole whole"]:
     """A factor of the stack's coordinates, extended by independent scores of the noise scales."""
     n, m = len(factor), len(score_errors)
     whole = np.zeros((n + m, n + m))

@@ -1,35 +1,67 @@
 """One tiny case of every workflow; a workflow joins by adding its case to `CASES`."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
+import numpyro.distributions as dist
 import xarray as xr
 from scipy import stats
 
 import uqkit as uq
+from uqkit import pinn
+from uqkit.problems import BoundaryValueProblem, Box, Constraint, FieldReference, Integrated, Measured
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Case:
     """What the promises that all workflows keep are checked on.
 
     Attributes:
         name: The workflow.
-        problem: Makes the problem around a Python function of one point that stands for an expensive model.
-        solve: The workflow's verb: (problem, key=, store=, progress=, failures=) to a result.
+        problem: Makes the problem: around a Python function of one point that stands for an expensive model, or, where
+            `no_model` says why there is none, from nothing.
+        solve: The workflow's verb: (problem, key=, store=, progress=) to a result; with an expensive model, failures=.
         restore: Result and problem to an object that goes on.
         go_on: What the restored object gives, to be compared before and after saving.
         plots: Estimate -> a function of a result that draws it.
+        bad_point: Solves a problem with NaN at one point where that is not to be borne; with the error that is due and
+            what it must say.
+        shown: What progress counts, when it is asked for.
+        more_plots: Functions of a result that draw something else than an estimate.
+        no_model: Why no points of a model are counted, left out where they fail, or kept in a journal; empty where they
+            are.
+        in_chunks: Whether the verb runs a loop in chunks with a checkpoint after each.
     """
 
     name: str
-    problem: Callable[[Callable[[np.ndarray], float]], Any]
+    problem: Callable[..., Any]
     solve: Callable[..., xr.DataTree]
     restore: Callable[[xr.DataTree, Any], Any]
     go_on: Callable[[Any], np.ndarray]
     plots: dict[str, Callable[[xr.DataTree], Any]]
+    bad_point: tuple[Callable[[], Any], type[Exception], str]
+    shown: str
+    more_plots: tuple[Callable[[xr.DataTree], Any], ...] = ()
+    no_model: str = ""
+    in_chunks: bool = False
+
+    def tiny(self) -> Any:
+        """The problem, with nothing wrong."""
+        return self.problem() if self.no_model else self.problem(answer)
+
+
+def answer(point: np.ndarray) -> float:
+    """A model of one point."""
+    return point[0] / (point[1] * point[2] ** 2)
+
+
+def broken(point: np.ndarray) -> float:
+    """The same, with a corner where it fails."""
+    return np.nan if point[1] > 1.48 else answer(point)
 
 
 def _forward_model(function: Callable[[np.ndarray], float]) -> uq.ForwardModel:
@@ -54,6 +86,88 @@ SENSITIVITY = Case(
         "output_mean": uq.sensitivity.plot_output,
         "output_variance": uq.sensitivity.plot_output,
     },
+    bad_point=(
+        lambda: _sobol_indices(_forward_model(broken), key=0, failures=uq.FailurePolicy(on_error="raise")),
+        uq.EvaluationError,
+        r"beam at point \d+ \(load=.*, width=1\.4[89]",
+    ),
+    shown="beam",
 )
 
-CASES = [SENSITIVITY]
+
+# Functions with names, since what is compiled for an operator serves every problem that has the same one.
+def _decay(u: Any, k: Any) -> Any:
+    return u.d("t") + k * u.value
+
+
+def _value(u: Any) -> Any:
+    return u.value
+
+
+def _slope(u: Any) -> Any:
+    return u.d("t")
+
+
+def _decayed(t: Any) -> Any:
+    return jnp.exp(-0.7 * t)
+
+
+def _decay_problem(nan_at: int | None = None) -> BoundaryValueProblem:
+    domain = Box(t=(0.0, 2.0), units={"t": "s"})
+    times = np.linspace(0.0, 2.0, 12)
+    data = np.exp(-0.7 * times) + 0.05 * np.random.default_rng(0).standard_normal(12)
+    if nan_at is not None:
+        data[nan_at] = np.nan
+    return BoundaryValueProblem(
+        name="decay",
+        domain=domain,
+        outputs={"u": "m"},
+        constraints=(
+            Constraint(name="law", operator=_decay, points=domain.interior, noise=Integrated(0.01), unit="m/s"),
+            Constraint(
+                name="sensors",
+                operator=_value,
+                points=times[:, None],
+                target=data,
+                noise=Measured(dist.LogNormal(-3.0, 1.0)),
+                unit="m",
+            ),
+        ),
+        parameters=uq.Inputs({"k": dist.Normal(1.0, 1.0)}, units={"k": "1/s"}),
+        quantities={"slope": (_slope, "m/s")},
+        references={"u": FieldReference(function=_decayed, kind="closed form", source="the data are drawn from it")},
+    )
+
+
+def _sampled(problem: BoundaryValueProblem, **settings: Any) -> xr.DataTree:
+    field = pinn.RandomFeatures(n_features=10, frequencies=pinn.UniformBand(limit=3.0), amplitude=3.0)
+    method = pinn.NUTS(n_warmup=150, n_draws=150, n_chains=2)
+    with warnings.catch_warnings(action="ignore", category=uq.UqkitWarning):  # so few draws are warned of, rightly
+        return pinn.infer(problem, field=field, method=method, **settings)
+
+
+PINN = Case(
+    name="pinn",
+    problem=_decay_problem,
+    solve=_sampled,
+    restore=pinn.restore,
+    go_on=lambda field: field.predict({"t": np.array([0.1, 1.3])}).to_array().values,
+    plots={
+        "u": pinn.plot_solution,
+        "slope": lambda result: pinn.plot_solution(result, "slope"),
+        "k": lambda result: pinn.plot_parameter(result, "k"),
+    },
+    more_plots=(
+        pinn.plot_error,
+        pinn.plot_evidence,
+        pinn.plot_noise,
+        pinn.plot_residual,
+        lambda result: pinn.plot_parameter(result, "noise_scale_sensors"),
+    ),
+    bad_point=(lambda: _sampled(_decay_problem(nan_at=3), key=0), uq.InputError, r"sensors.* nan at \(t=0\.545"),
+    shown="steps",
+    no_model="operators are JAX functions of all points at once, which are cheap, and compiled into the loop",
+    in_chunks=True,
+)
+
+CASES = [SENSITIVITY, PINN]

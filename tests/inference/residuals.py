@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import jax
@@ -52,7 +53,11 @@ class Nonlinear:
 
     def residual_and_jacobian(self, position: Any) -> tuple[jax.Array, jax.Array]:
         self.positions.append(np.asarray(position))
-        return self.residual(position), jax.jacfwd(self.function)(jnp.asarray(position))
+        return self.residual(position), self._jacobian(jnp.asarray(position))
+
+    @cached_property
+    def _jacobian(self) -> Callable[[Any], jax.Array]:
+        return jax.jit(jax.jacfwd(self.function))
 
 
 def linear(sizes: Mapping[str, int], dims: Mapping[str, int], *, seed: int = 0) -> Linear:

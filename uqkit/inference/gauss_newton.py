@@ -54,7 +54,7 @@ class GaussNewton:
     Attributes:
         continuation: Falling factors on the noise scales of nonlinear blocks, solved one after another, each from the
             last; the last is 1. None leaves them out first, starts where what the linear blocks say is as far from them
-            as their noise, and falls by tens. Nonlinear problems started at their final scale end in local modes.
+            as their noise, and falls by hundreds. Nonlinear problems started at their final scale end in local modes.
         max_iterations: Most iterations at each factor.
         tolerance: An iteration that promises to lower the objective by less than this, relative to 1 + objective, is
             the last.
@@ -123,7 +123,7 @@ class GaussNewton:
             position = self._search(perturbed, free, position, tolerance=np.inf).position
             residual = perturbed.residual(position) / scales.rows(problem.row_blocks)
             misfit = np.concatenate([residual[problem.row_blocks[name]] for name in nonlinear])
-            factors = _decades(float(np.sqrt(np.mean(misfit**2))))
+            factors = _falling(float(np.sqrt(np.mean(misfit**2))))
             n_before = 3
         for factor in factors:
             relaxed = scales.relaxed(dict.fromkeys(nonlinear, float(factor)))
@@ -165,12 +165,13 @@ class GaussNewton:
                     break
                 damping = max(10.0 * damping, _LEAST_DAMPING)
             n_evaluations += 1 + n_tries
+            damped = damping > 0.0
             if accepted:
                 position, residual = trial, trial_residual
                 damping = damping / 10.0 if damping > _LEAST_DAMPING else 0.0
             if converged or not accepted or len(history) >= self.max_iterations:
                 break
-        if damping > 0.0 or not converged:  # the factor of a damped step is not the posterior's
+        if damped or not converged:  # the factor of a damped step is not the posterior's
             residual, jacobian = problem.linearised(position)
             n_evaluations += 1
             whitened = jacobian * prior / noise[:, None]
@@ -181,10 +182,10 @@ class GaussNewton:
         )
 
 
-def _decades(largest: float) -> list[float]:
-    """From a factor down to above 1, by tens."""
+def _falling(largest: float) -> list[float]:
+    """From a factor down to above 1, by hundreds."""
     decades = np.log10(np.clip(largest, 1.0, _FREE)) if np.isfinite(largest) else 0.0
-    return [float(10.0**power) for power in np.arange(decades, 0.1, -1.0)]
+    return [float(10.0**power) for power in np.arange(decades, 0.1, -2.0)]
 
 
 @dataclass(frozen=True)

@@ -196,21 +196,20 @@ def glorot_linear(
         Glorot & Bengio (2010), Understanding the difficulty of training deep feedforward neural networks, eq. 12; not
         truncated, as in the code of Wang, Teng & Perdikaris (2021).
     """
-    weight_key, bias_key, scale_key, shape_key = jax.random.split(key, 4)
+    weight_key, bias_key, scale_key = jax.random.split(key, 3)
     weight = np.sqrt(2.0 / (n_inputs + n_outputs)) * jax.random.normal(weight_key, (n_outputs, n_inputs))
-    bias = bias_sd * jax.random.normal(bias_key, (n_outputs,))
+    bias = bias_sd * jax.random.normal(bias_key, (n_outputs,)) if bias_sd > 0 else jnp.zeros(n_outputs)
     if factorisation is not None:
         log_scale = factorisation.mean + factorisation.sd * jax.random.normal(scale_key, (n_outputs,))
         return FactorisedLinear(log_scale, weight / jnp.exp(log_scale)[:, None], bias)
-    return _plain_linear(weight, bias, key=shape_key)
+    return _plain_linear(weight, bias)
 
 
 def without_factorisation[Network](network: Network) -> Network:
     """The same function with every `FactorisedLinear` multiplied out: the form that priors and samplers take."""
-    shape_key = jax.random.key(0)  # of weights that are replaced at once
 
     def plain(layer: Any) -> Any:
-        return _plain_linear(layer.weight, layer.bias, key=shape_key) if _is_factorised(layer) else layer
+        return _plain_linear(layer.weight, layer.bias) if _is_factorised(layer) else layer
 
     return jax.tree.map(plain, network, is_leaf=_is_factorised)
 
@@ -219,9 +218,8 @@ def _is_factorised(node: Any) -> bool:
     return isinstance(node, FactorisedLinear)
 
 
-def _plain_linear(
-    weight: Float[Array, "output input"], bias: Float[Array, " output"], *, key: Key[jax.Array, ""]
-) -> eqx.nn.Linear:
+def _plain_linear(weight: Float[Array, "output input"], bias: Float[Array, " output"]) -> eqx.nn.Linear:
     n_outputs, n_inputs = weight.shape
-    shape = eqx.nn.Linear(n_inputs, n_outputs, key=key)
-    return eqx.tree_at(lambda layer: (layer.weight, layer.bias), shape, (weight, bias))
+    # Only its structure: equinox's own weights are never drawn.
+    empty = eqx.filter_eval_shape(lambda: eqx.nn.Linear(n_inputs, n_outputs, key=jax.random.key(0)))
+    return eqx.tree_at(lambda layer: (layer.weight, layer.bias), empty, (weight, bias))

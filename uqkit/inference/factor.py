@@ -7,6 +7,7 @@ determinant.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float
@@ -43,7 +44,9 @@ class PrimalFactor:
         """Posterior variance of linear functions of the position, one a row of `directions`."""
         return (linalg.solve_triangular(self.triangle, directions.T, trans=1) ** 2).sum(axis=0)
 
-    def covariance(self, directions: Directions, others: Directions) -> Float[np.ndarray, "row other"]:
+    def covariance(
+        self, directions: Directions, others: Float[np.ndarray, "other dim"]
+    ) -> Float[np.ndarray, "row other"]:
         """Posterior covariance between linear functions of the position."""
         left = linalg.solve_triangular(self.triangle, directions.T, trans=1)
         return left.T @ linalg.solve_triangular(self.triangle, others.T, trans=1)
@@ -86,23 +89,25 @@ class DualFactor:
 
     def variance(self, directions: Directions) -> Float[np.ndarray, " row"]:
         """Posterior variance of linear functions of the position, one a row of `directions`."""
-        prior = (directions**2).sum(axis=1)
-        # A difference: below the rounding of the prior variance nothing is known of the posterior one.
-        return np.maximum(prior - ((directions @ self.basis) ** 2).sum(axis=1), np.finfo(float).eps * prior)
+        # By the root: the difference between prior variance and what the data took off would be all rounding.
+        return (self.scaled(directions) ** 2).sum(axis=1)
 
-    def covariance(self, directions: Directions, others: Directions) -> Float[np.ndarray, "row other"]:
+    def covariance(
+        self, directions: Directions, others: Float[np.ndarray, "other dim"]
+    ) -> Float[np.ndarray, "row other"]:
         """Posterior covariance between linear functions of the position."""
-        return directions @ others.T - (directions @ self.basis) @ (others @ self.basis).T
+        return self.scaled(directions) @ self.scaled(others).T
 
     def scaled(self, white: Float[np.ndarray, "draw dim"]) -> Float[np.ndarray, "draw dim"]:
         """Standard normal draws made draws of Normal(0, posterior covariance)."""
-        vectors, shrinkage = self._root()
+        vectors, shrinkage = self._root
         return white + ((white @ vectors) * (shrinkage - 1.0)) @ vectors.T
 
     def matrix(self) -> Float[np.ndarray, "dim dim"]:
         """A square root S of the covariance, S S' = (I + J'J)^-1."""
         return self.scaled(np.eye(len(self.basis)))
 
+    @cached_property
     def _root(self) -> tuple[Float[np.ndarray, "dim row"], Float[np.ndarray, " row"]]:
         """Directions in which the data tell something, and the posterior sd there; it is 1 in all others."""
         # With J' = Q R and R = U S V', a singular value c of Q goes with the posterior variance 1 - c^2, which is

@@ -16,6 +16,10 @@ __all__ = ["GaussNewton", "Mode"]
 # Damping after an undamped step that failed; it grows by tens until a step succeeds.
 _LEAST_DAMPING = 1e-8
 _MOST_TRIES = 16
+# Relative decrease that may be promised where rounding keeps every step from lowering the objective.
+_ROUNDING = 1e-6
+# Rounding of an objective, relative to it.
+_SLACK = 1e-13
 # A noise scale that leaves a block out.
 _FREE = 1e12
 # Relative tolerance at the relaxed scales of a continuation.
@@ -54,7 +58,7 @@ class GaussNewton:
     Attributes:
         continuation: Falling factors on the noise scales of nonlinear blocks, solved one after another, each from the
             last; the last is 1. None leaves them out first, starts where what the linear blocks say is as far from them
-            as their noise, and falls by hundreds. Nonlinear problems started at their final scale end in local modes.
+            as their noise, and falls by tens. Nonlinear problems started at their final scale end in local modes.
         max_iterations: Most iterations at each factor.
         tolerance: An iteration that promises to lower the objective by less than this, relative to 1 + objective, is
             the last.
@@ -150,17 +154,26 @@ class GaussNewton:
                 raise InputError(_not_finite(problem.problem, residual, jacobian))
             whitened, distance = jacobian * prior / noise[:, None], (position - problem.centre) / prior
             size = 1.0 + float((whitened**2).sum()) / len(position)
-            n_tries = 0
+            n_tries, undamped = 0, np.inf
             while True:
                 n_tries += 1
                 step, factor = solve_stack(whitened, residual / noise, distance, damping * size)
                 promised = 0.5 * float(((whitened @ step) ** 2).sum() + (step**2).sum())
-                converged = promised <= tolerance * (1.0 + history[-1])
                 trial = position + prior * step
                 trial_residual = problem.residual(trial)
                 trial_objective = objective_at(trial_residual, trial)
                 # One step solves a linear problem, where the objective is all rounding and says nothing.
-                accepted = trial_objective <= history[-1] or (np.isinf(tolerance) and np.isfinite(trial_objective))
+                level = history[-1] + _SLACK * (1.0 + abs(history[-1]))
+                accepted = trial_objective <= level or (np.isinf(tolerance) and np.isfinite(trial_objective))
+                if damping == 0.0:  # a damped step promises little wherever it is
+                    undamped = promised / (1.0 + history[-1])
+                    if not accepted and undamped > _ROUNDING and np.isfinite(trial_objective):
+                        # Along a curved valley a full step leaves its floor; the next one leads back to it, further on.
+                        trial, trial_residual = self._followed(problem, trial, noise, prior)
+                        trial_objective = objective_at(trial_residual, trial)
+                        accepted = trial_objective < history[-1]
+                        n_evaluations += 2
+                converged = damping == 0.0 and undamped <= (tolerance if accepted else max(tolerance, _ROUNDING))
                 if accepted or converged or n_tries == _MOST_TRIES:
                     break
                 damping = max(10.0 * damping, _LEAST_DAMPING)
@@ -169,6 +182,8 @@ class GaussNewton:
             if accepted:
                 position, residual = trial, trial_residual
                 damping = damping / 10.0 if damping > _LEAST_DAMPING else 0.0
+            if not accepted:
+                converged = undamped <= max(tolerance, _ROUNDING)
             if converged or not accepted or len(history) >= self.max_iterations:
                 break
         if damped or not converged:  # the factor of a damped step is not the posterior's
@@ -181,11 +196,26 @@ class GaussNewton:
             position, scales, residual + problem.offset, jacobian, factor, np.array(history), converged, n_evaluations
         )
 
+    def _followed(
+        self,
+        problem: "_Perturbed",
+        position: Float[np.ndarray, " dim"],
+        noise: Float[np.ndarray, " row"],
+        prior: Float[np.ndarray, " dim"],
+    ) -> tuple[Float[np.ndarray, " dim"], Float[np.ndarray, " row"]]:
+        """One undamped step, wherever it leads."""
+        residual, jacobian = problem.linearised(position)
+        if not (np.isfinite(residual).all() and np.isfinite(jacobian).all()):
+            return position, residual
+        whitened = jacobian * prior / noise[:, None]
+        step, _ = solve_stack(whitened, residual / noise, (position - problem.centre) / prior)
+        return position + prior * step, problem.residual(position + prior * step)
+
 
 def _falling(largest: float) -> list[float]:
-    """From a factor down to above 1, by hundreds."""
+    """From a factor down to above 1, by tens."""
     decades = np.log10(np.clip(largest, 1.0, _FREE)) if np.isfinite(largest) else 0.0
-    return [float(10.0**power) for power in np.arange(decades, 0.1, -2.0)]
+    return [float(10.0**power) for power in np.arange(decades, 0.1, -1.0)]
 
 
 @dataclass(frozen=True)

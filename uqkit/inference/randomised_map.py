@@ -1,13 +1,14 @@
 """Independent approximate draws of a posterior: modes of problems with perturbed data and a perturbed prior."""
 
+import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import jax
 import numpy as np
 from jaxtyping import Float, Key
 
-from uqkit.errors import InputError
+from uqkit.errors import InputError, UqkitWarning
 from uqkit.inference.gauss_newton import GaussNewton, Mode
 from uqkit.inference.residual import WhitenedResidual
 from uqkit.keys import numpy_generator
@@ -48,7 +49,7 @@ class RandomisedMAP:
         key: Key[jax.Array, ""],
         progress: bool | None = None,
     ) -> Float[np.ndarray, "member dim"]:
-        """Positions of the members, each found from the mode on.
+        """Positions of the members, each found with the method's own continuation.
 
         Args:
             problem: The residuals.
@@ -59,15 +60,23 @@ class RandomisedMAP:
         """
         generator = numpy_generator(key)
         noise, prior = mode.scales.rows(problem.row_blocks), mode.scales.dims(problem.dim_blocks)
-        near = replace(self.method, continuation=(1.0,))
-        positions = []
+        positions, n_lost = [], 0
         with progress_bar(self.n_members, "members", progress) as bar:
             for _ in range(self.n_members):
                 offset = noise * generator.standard_normal(len(noise))
                 centre = prior * generator.standard_normal(len(prior))
-                found = near.mode(
+                found = self.method.mode(
                     problem, mode.scales, mode.position, nonlinear=nonlinear, offset=offset, centre=centre
                 )
                 positions.append(found.position)
+                n_lost += not found.converged
                 bar.update(1)
+        if n_lost:
+            warnings.warn(
+                f"{n_lost} of {self.n_members} members did not reach their mode, so that the ensemble may be too "
+                "narrow; "
+                "raise `max_iterations` of the method.",
+                UqkitWarning,
+                stacklevel=2,
+            )
         return np.stack(positions)

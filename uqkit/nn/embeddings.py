@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -12,7 +11,7 @@ from jaxtyping import Array, Float
 from uqkit._typing import PRNGKey
 from uqkit.errors import InputError
 from uqkit.keys import as_key
-from uqkit.nn.layers import Fixed
+from uqkit.nn.layers import Fixed, standard_normal
 
 __all__ = ["FourierEmbedding", "FourierWaves", "PeriodicEmbedding", "PeriodicWaves"]
 
@@ -51,7 +50,7 @@ class FourierEmbedding:
             n_inputs: Length of its argument.
             key: Source of the frequencies.
         """
-        frequency = self.scale * jax.random.normal(as_key(key), (self.n_frequencies, n_inputs))
+        frequency = self.scale * standard_normal(as_key(key), (self.n_frequencies, n_inputs))
         return FourierWaves(frequency if self.trainable else Fixed(frequency), self.scale)
 
 

@@ -1,5 +1,6 @@
 """Layers of one point: activations, numbers that training leaves alone, standardisation, linear layers."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -22,11 +23,14 @@ __all__ = [
     "TanhUnit",
     "WeightFactorisation",
     "glorot_linear",
+    "standard_normal",
     "without_factorisation",
 ]
 
 # Any elementwise function with derivatives to the order that is asked for; the units below also say their name.
 type Activation = Callable[[Array], Array]
+
+_DRAWN_AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
@@ -175,6 +179,14 @@ class FactorisedLinear(eqx.Module):
         return jnp.exp(self.log_scale) * (self.direction @ point) + self.bias
 
 
+def standard_normal(key: Key[jax.Array, ""], shape: tuple[int, ...]) -> Float[Array, "..."]:
+    """Standard normal numbers for the weights that a network starts from."""
+    size = math.prod(shape)
+    # XLA takes longer to compile a draw of a new length than to make one: the layers of most networks share theirs.
+    padded = _DRAWN_AT_ONCE * -(-size // _DRAWN_AT_ONCE)
+    return jax.random.normal(key, (padded,))[:size].reshape(shape)
+
+
 def glorot_linear(
     n_inputs: int,
     n_outputs: int,
@@ -197,10 +209,10 @@ def glorot_linear(
         truncated, as in the code of Wang, Teng & Perdikaris (2021).
     """
     weight_key, bias_key, scale_key = jax.random.split(key, 3)
-    weight = np.sqrt(2.0 / (n_inputs + n_outputs)) * jax.random.normal(weight_key, (n_outputs, n_inputs))
-    bias = bias_sd * jax.random.normal(bias_key, (n_outputs,)) if bias_sd > 0 else jnp.zeros(n_outputs)
+    weight = np.sqrt(2.0 / (n_inputs + n_outputs)) * standard_normal(weight_key, (n_outputs, n_inputs))
+    bias = bias_sd * standard_normal(bias_key, (n_outputs,)) if bias_sd > 0 else jnp.zeros(n_outputs)
     if factorisation is not None:
-        log_scale = factorisation.mean + factorisation.sd * jax.random.normal(scale_key, (n_outputs,))
+        log_scale = factorisation.mean + factorisation.sd * standard_normal(scale_key, (n_outputs,))
         return FactorisedLinear(log_scale, weight / jnp.exp(log_scale)[:, None], bias)
     return _plain_linear(weight, bias)
 

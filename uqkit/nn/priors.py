@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
-from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from uqkit._typing import PRNGKey
@@ -72,7 +71,8 @@ class GaussianPrior:
                 f"GaussianPrior knows no scale for {', '.join(stray)} of {type(network).__name__}; make it of "
                 "equinox.nn.Linear layers, or wrap numbers that are not weights in `Fixed`."
             )
-        return ravel_pytree(jax.tree_util.tree_map_with_path(self._of_layer, weights, is_leaf=_is_layer))[0]
+        of_layers = jax.tree_util.tree_map_with_path(self._of_layer, weights, is_leaf=_is_layer)
+        return jnp.asarray(np.concatenate([leaf.ravel() for leaf in jax.tree.leaves(of_layers)]))
 
     def distribution(self, network: Any) -> dist.Distribution:
         """The prior of the flat weight vector, as a NumPyro distribution."""
@@ -99,12 +99,16 @@ class GaussianPrior:
                 "`without_factorisation(network)`, which is the same function."
             )
         if isinstance(layer, FourierWaves):
-            return jax.tree.map(lambda leaf: jnp.full_like(leaf, layer.scale), layer)
+            return jax.tree.map(lambda leaf: np.full(leaf.shape, layer.scale, leaf.dtype), layer)
         weight_scale = self.weight_scale / (layer.in_features**0.5 if self.by_fan_in else 1.0)
-        scaled = eqx.tree_at(lambda linear: linear.weight, layer, jnp.full_like(layer.weight, weight_scale))
+        scaled = eqx.tree_at(
+            lambda linear: linear.weight, layer, np.full(layer.weight.shape, weight_scale, layer.weight.dtype)
+        )
         if layer.bias is None:
             return scaled
-        return eqx.tree_at(lambda linear: linear.bias, scaled, jnp.full_like(layer.bias, self.bias_scale))
+        return eqx.tree_at(
+            lambda linear: linear.bias, scaled, np.full(layer.bias.shape, self.bias_scale, layer.bias.dtype)
+        )
 
 
 def _is_layer(node: Any) -> bool:

@@ -7,6 +7,7 @@ from jaxtyping import Float
 
 from uqkit.inference import Draws
 from uqkit.pinn.fitted import Fit, held_out_residuals
+from uqkit.problems import Integrated, Measured
 
 __all__ = ["Finding", "constraint_residuals", "findings"]
 
@@ -14,6 +15,10 @@ __all__ = ["Finding", "constraint_residuals", "findings"]
 _HELD_OUT_RATIO = 3.0
 # From this share of the features on, the basis has nothing left to say.
 _EXHAUSTED = 0.9
+# Standard deviations by which a sum of squares may exceed its expectation.
+_MISFIT = 5.0
+# Residuals of this many times the stated noise are doubted, if that is no chance.
+_MISFIT_RATIO = 2.0
 # A parameter whose posterior is wider than this share of its prior was not learned.
 _UNLEARNED = 0.9
 # Standard deviations by which the prior of the fields may move a parameter.
@@ -64,7 +69,8 @@ def _residual_findings(found: Fit) -> list[Finding]:
             )
     effective = sum(found.laplace.effective_parameters.values())
     worst = max((fresh for _, fresh in residuals.values() if np.isfinite(fresh)), default=0.0)
-    if effective > _EXHAUSTED * found.stack.n_dims and worst > _HELD_OUT_RATIO:
+    exhausted = effective > _EXHAUSTED * found.stack.n_dims
+    if exhausted and worst > _HELD_OUT_RATIO:
         doubts.append(
             Finding(
                 f"the {found.stack.n_features} features are all used up ({effective:.0f} effective parameters) and "
@@ -74,6 +80,7 @@ def _residual_findings(found: Fit) -> list[Finding]:
                 serious=False,
             )
         )
+    doubts.extend(_misfit_findings(found, residuals, exhausted))
     if not found.laplace.mode.converged:
         doubts.append(
             Finding(
@@ -81,6 +88,37 @@ def _residual_findings(found: Fit) -> list[Finding]:
                 serious=True,
             )
         )
+    return doubts
+
+
+def _misfit_findings(found: Fit, residuals: dict[str, tuple[float, float]], exhausted: bool) -> list[Finding]:
+    """Constraints that are left unsatisfied although the features could follow them."""
+    doubts = []
+    for constraint in found.setting.problem.constraints:
+        name = constraint.name
+        own = residuals[name][0]
+        rows = found.stack.row_blocks[name]
+        n_free = max(rows.stop - rows.start - found.laplace.effective_parameters[name], 1.0)
+        # The sum of squares of what the parameters leave over is chi-squared, where the model is right.
+        excess = (own**2 * (rows.stop - rows.start) - n_free) / np.sqrt(2.0 * n_free)
+        known = isinstance(constraint.noise, Measured) and constraint.noise.prior is None
+        if known and excess > _MISFIT and own > _MISFIT_RATIO:
+            doubts.append(
+                Finding(
+                    f"the data of {name!r} do not fit: residuals are {own:.2g} times the stated noise; check the "
+                    "noise, the "
+                    "laws, and that the field's length scale and amplitude allow the solution.",
+                    serious=True,
+                )
+            )
+        elif isinstance(constraint.noise, Integrated) and own > _HELD_OUT_RATIO and not exhausted:
+            doubts.append(
+                Finding(
+                    f"the law {name!r} is not met: its residual is {own:.2g} times the tolerance; other constraints "
+                    "contradict it, or the features cannot represent the solution.",
+                    serious=True,
+                )
+            )
     return doubts
 
 

@@ -27,6 +27,9 @@ _FLOOR = 1e-6
 # shrinks the field, and with it the parameters in the laws; this one leaves both free and only keeps the solution
 # unique.
 _FREE = 1e6
+# Relative tolerance and iterations (at each relaxed scale) while candidates are compared.
+_ROUGH = 1e-4
+_ROUGH_ITERATIONS = 12
 # Features with which a tolerance is searched.
 _N_COARSE = 256
 # Evaluations that refine a length scale between its neighbours on the grid.
@@ -91,7 +94,14 @@ class _Search:
     def by_held_out(self) -> Fit:
         """The smallest residual at fresh points."""
         values = [float(value) for value in self.setting.prior.frequencies.candidates]
-        tried = {value: self._fitted(value) for value in values}
+        # Which candidate is best shows long before its mode is exact.
+        rough = replace(
+            self.method,
+            tolerance=max(self.method.tolerance, _ROUGH),
+            max_iterations=min(self.method.max_iterations, _ROUGH_ITERATIONS),
+        )
+        method = self.method if len(values) == 1 else rough
+        tried = {value: self._fitted(value, method=method) for value in values}
         scores = {value: one.held_out for value, one in tried.items() if np.isfinite(one.held_out)}
         best = min(scores, key=lambda value: scores[value])
         return replace(_taken(tried, best), **_solution(self.solved(best, start=tried[best])))
@@ -103,7 +113,12 @@ class _Search:
         # As many waves as the features can follow: their number goes with the highest frequency to the power of d.
         share = coarse.setting.prior.n_features / self.setting.prior.n_features
         shrink = share ** (1 / len(self.setting.problem.domain))
-        near = replace(self.method, continuation=(1.0,), tolerance=max(self.method.tolerance, 1e-4), max_iterations=8)
+        near = replace(
+            self.method,
+            continuation=(1.0,),
+            tolerance=max(self.method.tolerance, _ROUGH),
+            max_iterations=min(self.method.max_iterations, _ROUGH_ITERATIONS),
+        )
         by_factor: dict[float, Fit] = {}
         start = None
         for factor in sorted(map(float, rule.factors), reverse=True):

@@ -17,6 +17,9 @@ from uqkit.problems import BoundaryValueProblem
 
 __all__ = ["Operator", "compile_operator", "outputs_and_quantities"]
 
+# A place, and a standard normal score, where nothing vanishes by symmetry.
+_GENERIC = 0.38
+
 # Values of one output's derivatives at points.
 type Derivatives = Mapping[tuple[str, Orders], Float[Array, " point"]]
 
@@ -77,7 +80,9 @@ def compile_operator(
     taken: dict[tuple[str, Orders], None] = {}
     n_points = 3
     generator = np.random.default_rng(0)
-    place = 0.5 * (problem.domain.lower + problem.domain.upper) if at is None else at
+    # No special place: a coefficient may vanish in the middle of the domain, or at a parameter's median.
+    generic = problem.domain.lower + _GENERIC * (problem.domain.upper - problem.domain.lower)
+    place = generic if at is None else at
     columns = {name: jnp.full(n_points, value) for name, value in zip(coordinates, place, strict=True)}
     parameters = {name: jnp.asarray(value) for name, value in _typical(problem).items()}
 
@@ -92,13 +97,7 @@ def compile_operator(
         known = {**parameters, **columns}
         return function(**{name: field(name) if name in outputs else known[name] for name in arguments})
 
-    try:
-        first = values_at({})
-    except InputError:
-        raise
-    except Exception as error:
-        error.add_note(f"This was raised by {what} of problem {problem.name!r}.")
-        raise
+    first = _told(what, problem, values_at, {})
     if np.shape(first) != (n_points,):
         raise InputError(
             f"{what} returns "
@@ -115,9 +114,11 @@ def compile_operator(
     depends = False
     for entry in typical:
         _, slope = jax.jvp(
-            lambda values, entry=entry: values_at({**typical, entry: values}), (typical[entry],), (at_first,)
+            lambda values, entry=entry: _told(what, problem, values_at, {**typical, entry: values}),
+            (typical[entry],),
+            (at_first,),
         )
-        if bool(jnp.any(slope[1:] != 0)):
+        if bool(jnp.any(jnp.nan_to_num(slope[1:]) != 0)):
             raise InputError(
                 f"{what} mixes points: its value at one depends on "
                 f"{entry[0]} at another; write an operator that works on each point alone."
@@ -129,6 +130,24 @@ def compile_operator(
             "nothing; use the field's value or its derivatives."
         )
     return Operator(function, arguments, outputs, coordinates, tuple(sorted(taken)))
+
+
+def _told(what: str, problem: BoundaryValueProblem, function: Callable[[Any], Any], argument: Any) -> Any:
+    """Call a user's function; what it raises says whose it is."""
+    try:
+        return function(argument)
+    except TypeError as error:
+        if "'Field'" in str(error) or "field.Field'" in str(error):
+            raise InputError(
+                f"{what}: a field was used as an array; write {'.value or '.join(problem.outputs)}.value."
+            ) from error
+        error.add_note(f"This was raised by {what} of problem {problem.name!r}.")
+        raise
+    except InputError:
+        raise
+    except Exception as error:
+        error.add_note(f"This was raised by {what} of problem {problem.name!r}.")
+        raise
 
 
 def outputs_and_quantities(problem: BoundaryValueProblem) -> dict[str, Operator]:
@@ -152,8 +171,8 @@ def _value_of(name: str) -> Callable[..., Any]:
 
 
 def _typical(problem: BoundaryValueProblem) -> dict[str, float]:
-    """Prior medians of the parameters."""
+    """Values of the parameters, none of them special."""
     inputs = problem.inputs
     if inputs is None:
         return {}
-    return dict(zip(inputs.names, inputs.from_normal(np.zeros((1, len(inputs))))[0].tolist(), strict=True))
+    return dict(zip(inputs.names, inputs.from_normal(np.full((1, len(inputs)), _GENERIC))[0].tolist(), strict=True))

@@ -191,7 +191,7 @@ def table(result: "xr.DataTree") -> None:
         "sd": schema.standard_error(schema.NOISE_SCALE),
         "points": schema.N_OBSERVATIONS,
         "effective parameters": schema.EFFECTIVE_PARAMETERS,
-        "rms residual / scale": schema.RMS_RESIDUAL,
+        "residual / scale": schema.RMS_RESIDUAL,
         "at fresh points": schema.HELD_OUT_RESIDUAL,
     }
     echo_table(

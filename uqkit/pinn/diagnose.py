@@ -19,6 +19,8 @@ _EXHAUSTED = 0.9
 _MISFIT = 5.0
 # Residuals of this many times the stated noise are doubted, if that is no chance.
 _MISFIT_RATIO = 2.0
+# Tolerances that used-up features leave, from which on the band means nothing.
+_HOPELESS = 100.0
 # A parameter whose posterior is wider than this share of its prior was not learned.
 _UNLEARNED = 0.9
 # Standard deviations by which the prior of the fields may move a parameter.
@@ -39,13 +41,19 @@ class Finding:
 
 
 def constraint_residuals(found: Fit) -> dict[str, tuple[float, float]]:
-    """Constraint -> root mean squares of its whitened residual, at its own points and at fresh ones (NaN if none)."""
+    """Constraint -> its residual over its scale, at its own points and at fresh ones (NaN if none).
+
+    Of measured constraints the root mean square; of laws the root of the integral of the squared residual, whatever the
+    number of points.
+    """
     noise = found.laplace.mode.scales.noise
     fresh = held_out_residuals(found)
     values = {}
-    for name, rows in found.stack.row_blocks.items():
-        own = _rms(found.laplace.mode.residual[rows]) / noise[name]
-        values[name] = (own, _rms(fresh[name]) / noise[name] if name in fresh else np.nan)
+    for constraint in found.setting.problem.constraints:
+        name = constraint.name
+        size = _root_of_integral if isinstance(constraint.noise, Integrated) else _rms
+        own = size(found.laplace.mode.residual[found.stack.row_blocks[name]]) / noise[name]
+        values[name] = (own, size(fresh[name]) / noise[name] if name in fresh else np.nan)
     return values
 
 
@@ -77,7 +85,7 @@ def _residual_findings(found: Fit) -> list[Finding]:
                 "leave "
                 f"{worst:.2g} times the tolerance: the band does not contain what they cannot represent; raise "
                 "n_features, or the tolerance to what matters.",
-                serious=False,
+                serious=worst > _HOPELESS,
             )
         )
     doubts.extend(_misfit_findings(found, residuals, exhausted))
@@ -175,6 +183,11 @@ def _pulls(found: Fit, directions: Float[np.ndarray, "parameter dim"]) -> Float[
 
 def _draw_findings(draws: Draws | None) -> list[Finding]:
     return [] if draws is None else [Finding(text, serious=True) for text in draws.faults()]
+
+
+def _root_of_integral(values: Float[np.ndarray, " point"]) -> float:
+    # Rows of a law carry the root of their quadrature weight.
+    return float(np.sqrt(np.sum(values**2)))
 
 
 def _rms(values: np.ndarray) -> float:

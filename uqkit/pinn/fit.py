@@ -12,7 +12,7 @@ from scipy import optimize
 from uqkit.errors import InputError
 from uqkit.inference import GaussNewton, MacKay, ScalePrior, Scales
 from uqkit.pinn.features import GaussianPairs
-from uqkit.pinn.fitted import Choice, Fit, held_out_score
+from uqkit.pinn.fitted import Choice, Fit, held_out_score, relative_held_out_score
 from uqkit.pinn.methods import HeldOutTolerance
 from uqkit.pinn.setting import Setting
 from uqkit.pinn.stack import PARAMETERS, Nodes, nonlinear_blocks, stack_of
@@ -126,8 +126,8 @@ class _Search:
             method = self.method if start is None else near
             by_factor[factor] = relaxed._fitted(shrink * values[len(values) // 2], start=start, method=method)
             start = by_factor[factor].laplace.mode.position
-        best = min(one.held_out for one in by_factor.values())
-        taken = max(factor for factor, one in by_factor.items() if one.held_out <= rule.slack * best)
+        scores = {factor: relative_held_out_score(one) for factor, one in by_factor.items()}
+        taken = max(factor for factor, score in scores.items() if score <= rule.slack * min(scores.values()))
         relaxed = coarse._relaxed(rule.constraint, taken)
         by_value = {value: relaxed._fitted(shrink * value) for value in values}
         chosen = min(by_value, key=lambda value: by_value[value].held_out)

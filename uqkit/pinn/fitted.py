@@ -13,7 +13,7 @@ from uqkit.pinn.setting import N_HELD_OUT, Setting
 from uqkit.pinn.stack import Nodes, Stack, stack_of
 from uqkit.problems import Constraint, Integrated
 
-__all__ = ["Choice", "Fit", "held_out_residuals", "held_out_score"]
+__all__ = ["Choice", "Fit", "held_out_residuals", "held_out_score", "relative_held_out_score"]
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Choice:
     Attributes:
         values: Limits or length scales.
         log_evidence: Of each, in nats.
-        held_out: Residual at fresh points, relative; NaN where all points are given.
+        held_out: Residual at fresh points over the tolerances; NaN where all points are given.
         chosen: Index of the one taken.
         by_evidence: Whether the evidence was the judge, or the residual.
         meaning: What the values are.
@@ -50,7 +50,7 @@ class Fit:
         nonlinear: Constraints that are not linear in the position.
         scales: Mode, scales and Laplace approximation.
         choice: How the basis was chosen.
-        held_out: Residual at fresh points relative to the size of each constraint; NaN where all points are given.
+        held_out: Residual at fresh points over the tolerances; NaN where all points are given.
         n_evaluations: Evaluations of the stacked residual, those for other candidates included.
     """
 
@@ -70,24 +70,26 @@ class Fit:
 
 
 def held_out_score(found: Fit) -> float:
-    """Residuals at random points, each constraint's relative to its size; NaN where all points are given.
+    """Residuals at random points over the tolerances, root of the sum of squares; NaN where all points are given."""
+    noise = found.laplace.mode.scales.noise
+    return _together({name: _rms(part) / noise[name] for name, part in held_out_residuals(found).items()})
 
-    The size is that of the residual without a field; for a homogeneous constraint, that of its operator on the
-    solution in the interior. Unlike a sum weighted by the tolerances it compares fits with different ones.
+
+def relative_held_out_score(found: Fit) -> float:
+    """Residuals at random points, each constraint's relative to its size: it compares fits with different tolerances.
+
+    The size is that of the residual without a field; for a homogeneous constraint, that of its operator on the solution
+    in the interior.
     """
-    fresh = held_out_residuals(found)
-    if not fresh:
-        return np.nan
     still = _held_out_at(found, np.zeros(found.stack.n_dims))
-    inside = None
-    total = 0.0
-    for name, residual in fresh.items():
-        size = _rms(still[name])
-        if not size > 0:
-            inside = _operators_inside(found) if inside is None else inside
-            size = _rms(inside[name])
-        total += (_rms(residual) / size) ** 2 if size > 0 else 0.0
-    return float(np.sqrt(total))
+    inside = _operators_inside(found)
+    sizes = {name: _rms(part) or _rms(inside[name]) for name, part in still.items()}
+    residuals = held_out_residuals(found)
+    return _together({name: _rms(part) / sizes[name] for name, part in residuals.items() if sizes[name] > 0})
+
+
+def _together(parts: dict[str, float]) -> float:
+    return float(np.sqrt(sum(part**2 for part in parts.values()))) if parts else np.nan
 
 
 def _rms(values: Float[np.ndarray, " point"]) -> float:

@@ -137,7 +137,7 @@ def plot_error(result: xr.DataTree, field: str | None = None, *, ax: Axes | None
 
 
 def plot_noise(result: xr.DataTree, *, ax: Axes | None = None) -> Axes:
-    """What each constraint leaves: root mean square residuals at its points and at fresh ones, over its scale.
+    """What each constraint leaves: its residual at its points and at fresh ones, over its scale.
 
     Args:
         result: Of `uqkit.pinn.infer`.
@@ -172,7 +172,7 @@ def plot_noise(result: xr.DataTree, *, ax: Axes | None = None) -> Axes:
     ]
     ax.set_yticks(positions, labels)
     ax.set_ylim(-0.6, len(names) - 0.4)
-    ax.set_xlabel("rms residual / noise scale or tolerance")
+    ax.set_xlabel("residual / noise scale or tolerance")
     ax.legend(frameon=False)
     return ax
 

@@ -57,11 +57,11 @@ def noise_group(found: Fit, outcome: Outcome) -> xr.Dataset:
                 [effective[n] for n in names], "1", "parameters that the rows determine"
             ),
             schema.RMS_RESIDUAL: along(
-                [residuals[n][0] for n in names], "1", "rms residual at its points, over the scale"
+                [residuals[n][0] for n in names],
+                "1",
+                "residual at its points over the scale: rms, or root of the integral of squares of a law",
             ),
-            schema.HELD_OUT_RESIDUAL: along(
-                [residuals[n][1] for n in names], "1", "rms residual at fresh points, over the scale"
-            ),
+            schema.HELD_OUT_RESIDUAL: along([residuals[n][1] for n in names], "1", "the same at fresh points"),
             schema.IDENTIFIED: along(np.array(identified, dtype=np.int8), "1", "whether the data tell a learned scale"),
         },
         {
@@ -81,7 +81,7 @@ def evidence_group(found: Fit) -> xr.Dataset:
         {
             schema.LOG_EVIDENCE: variable((schema.CANDIDATE,), choice.log_evidence, "nats", "log evidence"),
             schema.HELD_OUT_RESIDUAL: variable(
-                (schema.CANDIDATE,), choice.held_out, "1", "relative residual at fresh points"
+                (schema.CANDIDATE,), choice.held_out, "1", "residual at fresh points / tolerance"
             ),
             schema.CHOSEN: variable(
                 (schema.CANDIDATE,),
@@ -105,10 +105,10 @@ def diagnostics_group(
     """Verdict, comparison with references, conditioning, and what is known of the draws."""
     problem = found.setting.problem
     serious = any(finding.serious for finding in findings)
-    verdict = "do not trust" if serious else "look closer" if findings else "ok"
+    verdict = "fail" if serious else "warn" if findings else "ok"
     text = " ".join(finding.text for finding in findings) or "nothing doubtful was found"
     variables: dict[str, xr.Variable] = {
-        schema.VERDICT: variable((), verdict, "1", "verdict"),
+        schema.VERDICT: variable((), verdict, "1", "verdict: ok, warn or fail"),
         schema.VERDICT_TEXT: variable((), text, "1", "why"),
         schema.CONDITION_NUMBER: variable(
             (), found.laplace.mode.factor.condition_number, "1", "of the root of the posterior precision"

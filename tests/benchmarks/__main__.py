@@ -11,7 +11,10 @@ from pathlib import Path
 from tests.benchmarks.comparison import PROBABILITY, Row
 
 # A workflow joins by modules of this folder with `rows(long: bool) -> Iterator[Row]`, named here; each runs alone too.
-WORKFLOWS = {"sensitivity": ("pick_freeze", "importance", "importance_limits")}
+WORKFLOWS = {
+    "sensitivity": ("pick_freeze", "importance", "importance_limits"),
+    "pinn": ("pinn_forward", "pinn_inverse", "pinn_sampling", "pinn_scales"),
+}
 MODULES = tuple(module for modules in WORKFLOWS.values() for module in modules)
 
 _HEAD = f"{'verdict':<10}{'ours':>10}{'opponent':>10}{'ratio':>9}  {'interval':<22}{'required':<20}what"
@@ -55,7 +58,7 @@ def _line(row: Row) -> str:
 
 
 def _document(form: str, measured: list[Row]) -> dict[str, object]:
-    versions = {name: metadata.version(name) for name in ("uqkit", "numpy", "scipy", "jax", "SALib")}
+    versions = {name: metadata.version(name) for name in ("uqkit", "numpy", "scipy", "jax", "equinox", "blackjax", "SALib")}
     return {
         "form": form,
         "python": sys.version.split()[0],

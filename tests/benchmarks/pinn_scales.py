@@ -224,7 +224,7 @@ def _width_of_k(noise: Integrated | Measured, n: int) -> float:
     )
     result = pinn.infer(
         replace(problem, constraints=constraints),
-        field=pinn.RandomFeatures(n_features=100, frequencies=pinn.GaussianPairs()),
+        field=pinn.RandomFeatures(n_features=100, frequencies=pinn.GaussianPairs(length_scale=0.14)),
         collocation=pinn.GaussGrid(n=n),
         key=0,
         n_draws=4,

@@ -58,7 +58,8 @@ def _line(row: Row) -> str:
 
 
 def _document(form: str, measured: list[Row]) -> dict[str, object]:
-    versions = {name: metadata.version(name) for name in ("uqkit", "numpy", "scipy", "jax", "equinox", "blackjax", "SALib")}
+    stated = ("uqkit", "numpy", "scipy", "jax", "equinox", "blackjax", "SALib")
+    versions = {name: metadata.version(name) for name in stated}
     return {
         "form": form,
         "python": sys.version.split()[0],

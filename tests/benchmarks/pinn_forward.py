@@ -48,7 +48,7 @@ def _solver(solve: Callable[[], float]) -> tuple[float, float]:
 
 
 def _error(result: xr.DataTree) -> float:
-    return float(result[schema.DIAGNOSTICS][schema.RELATIVE_ERROR].values[0])
+    return float(result[schema.DIAGNOSTICS].to_dataset()[schema.RELATIVE_ERROR].values[0])
 
 
 def _exact(problem: BoundaryValueProblem, name: str, *coordinates: Any) -> Float[np.ndarray, "..."]:

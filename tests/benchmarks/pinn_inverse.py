@@ -98,7 +98,9 @@ class Posteriors:
             columns[0].append(float(estimates["k"]))
             columns[1].append(float(estimates[schema.standard_error("k")]))
             columns[2].append([bool(_inside(estimates, "k", case.known))])
-            columns[3].append(_inside(estimates, "u", result[schema.CONSTANT_DATA]["u_reference"].values).ravel())
+            columns[3].append(
+                _inside(estimates, "u", result[schema.CONSTANT_DATA].to_dataset()["u_reference"].values).ravel()
+            )
         return cls(*map(np.array, columns))
 
 

@@ -35,11 +35,11 @@ def _sampled(noise: float, n_keys: int) -> Iterator[Row]:
         started = time.process_time()
         result = pinn.infer(problem, method=_SAMPLER, key=key)
         columns["seconds"].append(time.process_time() - started)
-        k = result[schema.POSTERIOR]["k"].values
+        k = result[schema.POSTERIOR].to_dataset()["k"].values
         columns["r_hat"].append(float(np.asarray(az.rhat(k))))
         columns["ess"].append(float(np.asarray(az.ess(k))))
-        columns["leapfrogs"].append(float(result[schema.SAMPLE_STATS]["n_steps"].mean()))
-        columns["shift"].append(float(np.abs(result[schema.DIAGNOSTICS][schema.LAPLACE_SHIFT].values[0])))
+        columns["leapfrogs"].append(float(result[schema.SAMPLE_STATS].to_dataset()["n_steps"].mean()))
+        columns["shift"].append(float(np.abs(result[schema.DIAGNOSTICS].to_dataset()[schema.LAPLACE_SHIFT].values[0])))
     n_draws = _SAMPLER.n_draws * _SAMPLER.n_chains
     what = f"NUTS on 400 whitened features, reaction in 1-D, noise {noise}; {n_keys} data set{'s' * (n_keys > 1)}"
     yield measured(f"R-hat of k, {what}", *columns["r_hat"], at_most=1.01)

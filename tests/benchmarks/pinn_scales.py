@@ -62,7 +62,7 @@ def _scales_learned(n_keys: int) -> Iterator[Row]:
             n_draws=4,
         )
         columns["seconds"].append(time.process_time() - started)
-        learned = result[schema.NOISE][schema.NOISE_SCALE]
+        learned = result[schema.NOISE].to_dataset()[schema.NOISE_SCALE]
         for name, sigma in _SIGMA.items():
             columns[name].append(float(learned.sel(constraint=name)) / sigma)
         columns["covered"].append(_covered(result))
@@ -121,7 +121,7 @@ def _edges(along: Float[np.ndarray, " point"], end: Float[np.ndarray, " point"])
 
 def _covered(result: xr.DataTree) -> Float[np.ndarray, " point"]:
     estimates = result[schema.ESTIMATES].to_dataset()
-    known = result[schema.CONSTANT_DATA]["u_reference"].values
+    known = result[schema.CONSTANT_DATA].to_dataset()["u_reference"].values
     inside = (estimates[schema.lower("u")].values <= known) & (known <= estimates[schema.upper("u")].values)
     return inside.ravel()
 
@@ -187,7 +187,7 @@ def _band(a2: int, n: int) -> Band:
     points = {"pde": np.column_stack([x.ravel(), y.ravel()]), "boundary": _edges(along, np.ones(2 * n))}
     problem = _sampled_at(points, dict.fromkeys(points, Measured(_EXACT)), a2=a2)
     result = pinn.infer(problem, field=_BAND, noise=pinn.MacKay(max_rounds=10), key=0, grid=30, n_draws=4)
-    table = result[schema.DIAGNOSTICS]
+    table = result[schema.DIAGNOSTICS].to_dataset()
     return Band(
         relative_error=float(table[schema.RELATIVE_ERROR].values[0]),
         coverage=float(table[schema.COVERAGE].sel(level=0.95).values[0]),
@@ -229,4 +229,4 @@ def _width_of_k(noise: Integrated | Measured, n: int) -> float:
         key=0,
         n_draws=4,
     )
-    return float(result[schema.ESTIMATES][schema.standard_error("k")])
+    return float(result[schema.ESTIMATES].to_dataset()[schema.standard_error("k")])

@@ -95,7 +95,7 @@ def test_no_step_raises_the_objective(damping):
     for _ in range(10):
         mode = method.mode(rosenbrock(), scales, generator.uniform(-2.0, 2.0, 2), nonlinear=["law"])
         assert mode.converged
-        assert (np.diff(mode.objective) <= 1e-12 * mode.objective[:-1]).all()
+        assert (np.diff(mode.objective) <= 1e-12 * (1.0 + mode.objective[:-1])).all()  # but for rounding
         np.testing.assert_allclose(mode.position, 1.0, atol=1e-3)
 
 

@@ -20,7 +20,7 @@ _MISFIT = 5.0
 # Residuals of this many times the stated noise are doubted, if that is no chance.
 _MISFIT_RATIO = 2.0
 # Tolerances that used-up features leave, from which on the band means nothing.
-_HOPELESS = 100.0
+_HOPELESS = 1_000.0
 # A parameter whose posterior is wider than this share of its prior was not learned.
 _UNLEARNED = 0.9
 # Standard deviations by which the prior of the fields may move a parameter.

@@ -120,7 +120,7 @@ def wavy():
 WAVY_SCALES = Scales(noise={"sensors": 0.05, "law": 1e-6}, prior={"w": 10.0})
 
 
-@pytest.mark.parametrize("continuation", [None, (1e6, 1e5, 1e4, 1e3, 1e2, 10, 1.0)])
+@pytest.mark.parametrize("continuation", [None, (1e6, 1e5, 1e4, 1e3, 1e2, 10.0, 1.0)])
 def test_continuation_reaches_the_global_mode(continuation):
     mode = GaussNewton(continuation=continuation).mode(wavy(), WAVY_SCALES, np.zeros(2), nonlinear=["law"])
     np.testing.assert_allclose(mode.position, [2.0, np.sin(6.0)], atol=0.01)

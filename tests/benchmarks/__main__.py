@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import json
+import os
 import sys
 from collections.abc import Iterator
 from importlib import metadata
@@ -64,6 +65,8 @@ def _document(form: str, measured: list[Row]) -> dict[str, object]:
         "form": form,
         "python": sys.version.split()[0],
         "versions": versions,
+        # CPU seconds of linear algebra on several threads that share their cores are many times those on one.
+        "threads": os.environ.get("OMP_NUM_THREADS", "unset"),
         "rows": [r.record() for r in measured],
     }
 

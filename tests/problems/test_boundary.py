@@ -180,6 +180,10 @@ def test_constraints_that_do_not_fit_the_problem(changed, message):
             r"law: more than one constraint of problem 'rod' has this name",
         ),
         ({"known_part": {"v": lambda x: x}}, r"`known_part` of problem 'rod' names v; known: u"),
+        ({"envelope": {"u": lambda t: t, "v": lambda t: t}}, r"`envelope` of problem 'rod' names v; known: u"),
+        ({"periodic": ("x", "y")}, r"`periodic` of problem 'rod' names y; known: x, t"),
+        ({"periodic": ("u",)}, r"`periodic` of problem 'rod' names u; known: x, t"),
+        ({"periodic": "x"}, r"periodic='x': pass a tuple of names, as \('x',\)"),
         (
             {"references": {"v": FieldReference(function=lambda x: x, kind="closed form", source="made up")}},
             r"`references` of problem 'rod' names v; known: u",

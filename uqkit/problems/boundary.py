@@ -152,7 +152,11 @@ class BoundaryValueProblem:
         outputs: Unknown field -> its unit.
         parameters: Unknown parameters: a dict of name -> distribution (their prior), or `Inputs` with units.
         known_part: Output -> a JAX function of the coordinates by name that is added to the unknown field exactly: a
-            singular part that no smooth field could follow.
+            singular part that no smooth field could follow, or values that hold where the envelope is zero.
+        envelope: Output -> a JAX function of the coordinates by name that multiplies the unknown field: where it is
+            zero the known part holds exactly, as an initial value does with `lambda t: t`.
+        periodic: Coordinates in which the unknown fields repeat, exactly, with all their derivatives; the box is one
+            period.
         quantities: Derived field -> (operator, unit), an operator as a constraint has it; predicted beside the outputs.
         references: Output or quantity -> `FieldReference`, parameter -> `Reference`.
 
@@ -167,6 +171,8 @@ class BoundaryValueProblem:
     outputs: Mapping[str, str] = field(default_factory=lambda: {"u": "1"})
     parameters: Mapping[str, Any] | Inputs | None = None
     known_part: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    envelope: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    periodic: Sequence[str] = ()
     quantities: Mapping[str, tuple[Callable[..., Any], str]] = field(default_factory=dict)
     references: Mapping[str, FieldReference | Reference] = field(default_factory=dict)
 
@@ -209,8 +215,12 @@ class BoundaryValueProblem:
                     f"{', '.join(twice)}: more than one {kind} of problem {self.name!r} has this name; "
                     "rename all but one."
                 )
+        if isinstance(self.periodic, str):
+            raise InputError(f"periodic={self.periodic!r}: pass a tuple of names, as ({self.periodic!r},).")
         for what, names, known in (
             ("known_part", self.known_part, tuple(self.outputs)),
+            ("envelope", self.envelope, tuple(self.outputs)),
+            ("periodic", self.periodic, self.domain.names),
             ("references", self.references, (*self.outputs, *self.quantities, *self.parameter_names)),
         ):
             unknown = sorted(set(names) - set(known))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.polynomial import chebyshev
 
-from models.pdes import lid_driven_cavity
+from models.pdes import lid_driven_cavity, lid_driven_cavity_velocity_pressure
 from tests.benchmarks.cavity_reference import (
     DATA,
     GHIA_U,
@@ -22,7 +22,7 @@ from tests.benchmarks.cavity_reference import (
 )
 from uqkit.errors import InputError
 from uqkit.pinn.field import Field
-from uqkit.pinn.stack import known_derivatives
+from uqkit.pinn.stack import function_derivatives
 from uqkit.problems import BoundaryValueProblem, FieldReference, Region
 
 PROBLEM = lid_driven_cavity.problem
@@ -46,7 +46,8 @@ def field_of(problem: BoundaryValueProblem, points: np.ndarray, coefficients: np
 
     def derivative(orders: tuple[int, ...]) -> jax.Array:
         with jax.enable_x64(True):
-            value = known_derivatives(problem, points, [("psi", orders)])["psi", orders]
+            known = function_derivatives(problem.known_part, problem.domain.names, points, [("psi", orders)])
+        value = known["psi", orders]
         if coefficients is None:
             return value
         rest = chebyshev.chebder(chebyshev.chebder(coefficients, orders[0], axis=0), orders[1], axis=1)
@@ -161,3 +162,28 @@ def test_only_the_reynolds_number_of_the_reference_has_one():
     assert not lid_driven_cavity.make(reynolds=400.0).references
     with pytest.raises(InputError, match="reynolds=0"):
         lid_driven_cavity.make(reynolds=0)
+
+
+def test_the_form_with_pressure_has_the_same_flow_at_its_walls_and_reference():
+    problem = lid_driven_cavity_velocity_pressure.problem
+    assert set(problem.references) == {"u", "v"}
+    known = [problem.references[name] for name in ("u", "v")]
+    assert all(isinstance(entry, FieldReference) for entry in known)
+    velocity = [entry.function(*INSIDE.T) for entry in known if isinstance(entry, FieldReference)]
+    np.testing.assert_array_equal(velocity, reference(*INSIDE.T))
+    walls = {constraint.name: constraint for constraint in problem.constraints if constraint.name.startswith("walls")}
+    edge = np.linspace(0.01, 0.99, 50)
+    for points in (
+        np.stack([edge, np.ones(50)], axis=1),
+        np.stack([edge, np.zeros(50)], axis=1),
+        np.stack([np.zeros(50), edge], axis=1),
+        np.stack([np.ones(50), edge], axis=1),
+    ):
+        for name, exact in zip(("walls_u", "walls_v"), reference(*points.T), strict=True):
+            np.testing.assert_allclose(problem.target_at(walls[name], points), exact, rtol=0, atol=1e-12)
+
+
+def test_the_form_with_pressure_has_a_reference_at_its_reynolds_number_only():
+    assert not lid_driven_cavity_velocity_pressure.make(reynolds=400.0).references
+    with pytest.raises(InputError, match="reynolds=0"):
+        lid_driven_cavity_velocity_pressure.make(reynolds=0)

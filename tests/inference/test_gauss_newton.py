@@ -155,7 +155,7 @@ def test_a_start_that_is_not_finite_names_the_block(start):
         blocks_of({"w": 2}),
     )
     scales = Scales(noise=dict.fromkeys(problem.row_blocks, 1.0), prior={"w": 1.0})
-    with pytest.raises(InputError, match=r"not finite at the start, in 1 rows of 'logarithms'.*divisions by zero") as e:
+    with pytest.raises(InputError, match=r"not finite in 1 rows of 'logarithms'.*divisions by zero") as e:
         GaussNewton().mode(problem, scales, start, nonlinear=["logarithms", "poles"])
     assert "'values'" not in str(e.value)
 

@@ -8,6 +8,7 @@ from uqkit.inference.guides import FullRankNormal, LowRankNormal, MeanFieldNorma
 from uqkit.inference.hamiltonian import HMC, NUTS
 from uqkit.inference.labelled import labelled_groups, sample_stats
 from uqkit.inference.laplace import Laplace
+from uqkit.inference.levenberg_marquardt import LevenbergMarquardt
 from uqkit.inference.microcanonical import MCLMC, AdjustedMCLMC
 from uqkit.inference.numpyro_target import NumpyroTarget
 from uqkit.inference.optimise import MAP, MapEstimate
@@ -29,6 +30,7 @@ __all__ = [
     "FullRankNormal",
     "GaussNewton",
     "Laplace",
+    "LevenbergMarquardt",
     "LowRankNormal",
     "MacKay",
     "MapEstimate",

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import equinox as eqx
 import jax
@@ -31,13 +31,15 @@ class Draws:
         statistics: ArviZ's names of sampler statistics -> one number a draw: `lp` (log density, nats),
             `acceptance_rate`, `step_size`, `n_steps` (gradients), `diverging` (0 or 1), `tree_depth`, `energy`; those
             that the sampler has.
-        r_hat: Rank-normalised split R-hat; NaN where there is one chain only, or a dimension never moved.
+        r_hat: Rank-normalised split R-hat, of each coordinate unless `judged` says of what; NaN where there is one
+            chain only, or a dimension never moved.
         ess_bulk: Effective number of draws for means, all chains together.
         ess_tail: Effective number of draws for the 5 and 95 percent quantiles, all chains together.
         n_gradients: Gradients of the log density in all, warm-up included.
         independent: Whether the draws are independent by construction rather than steps of a chain.
         facts: Further numbers of the sampler by name, such as `energy_variance_per_dim`.
         remarks: What the sampler itself found wrong, one sentence each.
+        judged: What R-hat and effective sizes are of, where that is not the coordinates themselves (`judged_by`).
 
     Reference:
         Vehtari, Gelman, Simpson, Carpenter & Buerkner (2021), Bayesian Analysis 16, for R-hat and both ESS.
@@ -45,13 +47,14 @@ class Draws:
 
     position: Float[np.ndarray, "chain draw dim"]
     statistics: Mapping[str, Num[np.ndarray, "chain draw"]]
-    r_hat: Float[np.ndarray, " dim"]
-    ess_bulk: Float[np.ndarray, " dim"]
-    ess_tail: Float[np.ndarray, " dim"]
+    r_hat: Float[np.ndarray, " quantity"]
+    ess_bulk: Float[np.ndarray, " quantity"]
+    ess_tail: Float[np.ndarray, " quantity"]
     n_gradients: int
     independent: bool
     facts: Mapping[str, Num[np.ndarray, "..."]]
     remarks: tuple[str, ...]
+    judged: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -77,6 +80,19 @@ class Draws:
             facts=dict(facts or {}),
             remarks=tuple(remarks),
         )
+
+    def judged_by(self, values: Float[np.ndarray, "chain draw quantity"], names: Sequence[str]) -> "Draws":
+        """The same draws with R-hat and effective sizes of quantities in place of the coordinates.
+
+        Coordinates that the data cannot tell apart, as the weights of a network, need not agree between chains; what
+        they predict must.
+
+        Args:
+            values: Of the quantities at each draw.
+            names: Of the quantities, for messages.
+        """
+        r_hat, ess_bulk, ess_tail = diagnose(values)
+        return replace(self, r_hat=r_hat, ess_bulk=ess_bulk, ess_tail=ess_tail, judged=tuple(names))
 
     def quantities(self, target: TargetDensity) -> dict[str, np.ndarray]:
         """The named quantities of a target at each draw.
@@ -128,17 +144,24 @@ class Draws:
         elif not np.all(self.r_hat <= _LARGEST_R_HAT):  # so that NaN counts as a fault
             worst = int(np.argmax(np.where(np.isnan(self.r_hat), np.inf, self.r_hat)))
             faults.append(
-                f"R-hat is {self.r_hat[worst]:.4g} in dimension {worst} (at most {_LARGEST_R_HAT} is wanted), so that "
-                "the chains do not agree yet: raise `n_warmup` and `n_draws`, or whiten the target."
+                f"R-hat is {self.r_hat[worst]:.4g} {self._of(worst)} (at most {_LARGEST_R_HAT} is wanted), so that "
+                f"the chains do not agree yet: raise `n_warmup` and `n_draws`{self._or_whiten}."
             )
         ess = np.fmin(self.ess_bulk, self.ess_tail)
         if not np.all(ess >= _LEAST_ESS_PER_CHAIN * n_chains):
             worst = int(np.argmin(np.where(np.isnan(ess), -np.inf, ess)))
             faults.append(
-                f"The effective number of draws is {ess[worst]:.3g} of {n_chains * n_draws} in dimension {worst} "
-                f"(at least {_LEAST_ESS_PER_CHAIN} a chain is wanted): raise `n_draws`, or whiten the target."
+                f"The effective number of draws is {ess[worst]:.3g} of {n_chains * n_draws} {self._of(worst)} "
+                f"(at least {_LEAST_ESS_PER_CHAIN} a chain is wanted): raise `n_draws`{self._or_whiten}."
             )
         return faults
+
+    def _of(self, place: int) -> str:
+        return f"of {self.judged[place]}" if self.judged else f"in dimension {place}"
+
+    @property
+    def _or_whiten(self) -> str:
+        return "" if self.judged else ", or whiten the target"
 
 
 def diagnose(

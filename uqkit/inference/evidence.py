@@ -1,7 +1,7 @@
 """Noise scales and prior scales that maximise the evidence, by MacKay's effective-parameter updates."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from scipy import optimize
 from uqkit.errors import InputError
 from uqkit.inference.gauss_newton import GaussNewton
 from uqkit.inference.laplace import Laplace
+from uqkit.inference.levenberg_marquardt import LevenbergMarquardt
 from uqkit.inference.residual import Scales, WhitenedResidual
 
 __all__ = ["MacKay", "ScaleFit", "ScalePrior"]
@@ -102,7 +103,7 @@ class MacKay:
         noise_priors: Mapping[str, ScalePrior],
         free_priors: Sequence[str] = (),
         nonlinear: Sequence[str] = (),
-        method: GaussNewton | None = None,
+        method: GaussNewton | LevenbergMarquardt | None = None,
     ) -> ScaleFit:
         """Mode, scales and Laplace approximation together.
 
@@ -117,7 +118,7 @@ class MacKay:
         """
         method = GaussNewton() if method is None else method
         laplace = Laplace(problem, method.mode(problem, scales, start, nonlinear=nonlinear))
-        again = replace(method, continuation=(1.0,), tolerance=max(method.tolerance, _WHILE_SCALES_MOVE))
+        again = method.refined(_WHILE_SCALES_MOVE)
         n_evaluations = laplace.mode.n_evaluations
         n_rounds, converged = 0, not noise_priors and not free_priors
         while not converged and n_rounds < self.max_rounds:
@@ -132,8 +133,7 @@ class MacKay:
             laplace = Laplace(problem, mode)
             n_rounds, n_evaluations = n_rounds + 1, n_evaluations + mode.n_evaluations
         if nonlinear and n_rounds:
-            last = replace(method, continuation=(1.0,))
-            found = last.mode(problem, laplace.mode.scales, laplace.mode.position, nonlinear=nonlinear)
+            found = method.refined(0.0).mode(problem, laplace.mode.scales, laplace.mode.position, nonlinear=nonlinear)
             laplace, n_evaluations = Laplace(problem, found), n_evaluations + found.n_evaluations
         free = {name: self._n_free(laplace, name) for name in noise_priors}
         n_rows = {name: rows.stop - rows.start for name, rows in problem.row_blocks.items()}

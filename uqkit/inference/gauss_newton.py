@@ -11,7 +11,7 @@ from uqkit.errors import InputError
 from uqkit.inference.factor import Factor, solve_stack
 from uqkit.inference.residual import Scales, WhitenedResidual
 
-__all__ = ["GaussNewton", "Mode"]
+__all__ = ["GaussNewton", "Mode", "Perturbed", "not_finite"]
 
 # Damping after an undamped step that failed; it grows by tens until a step succeeds.
 _LEAST_DAMPING = 1e-8
@@ -90,6 +90,10 @@ class GaussNewton:
                 "one iteration, a tolerance above zero, and a damping of zero or more."
             )
 
+    def refined(self, tolerance: float) -> "GaussNewton":
+        """The same for a start that is near the mode."""
+        return replace(self, continuation=(1.0,), tolerance=max(self.tolerance, tolerance))
+
     def mode(
         self,
         problem: WhitenedResidual,
@@ -114,7 +118,7 @@ class GaussNewton:
             InputError: If the residuals are not finite at the start.
         """
         position = np.asarray(start, dtype=float)
-        perturbed = _Perturbed(
+        perturbed = Perturbed(
             problem,
             np.zeros(1) if offset is None else offset,
             np.zeros_like(position) if centre is None else centre,
@@ -138,7 +142,7 @@ class GaussNewton:
         return replace(found, n_evaluations=found.n_evaluations + n_before)
 
     def _search(
-        self, problem: "_Perturbed", scales: Scales, start: Float[np.ndarray, " dim"], *, tolerance: float
+        self, problem: "Perturbed", scales: Scales, start: Float[np.ndarray, " dim"], *, tolerance: float
     ) -> Mode:
         noise, prior = scales.rows(problem.problem.row_blocks), scales.dims(problem.problem.dim_blocks)
 
@@ -151,7 +155,7 @@ class GaussNewton:
             residual, jacobian = problem.linearised(position)
             history.append(objective_at(residual, position))
             if not (np.isfinite(history[-1]) and np.isfinite(jacobian).all()):
-                raise InputError(_not_finite(problem.problem, residual, jacobian))
+                raise InputError(not_finite(problem.problem, residual, jacobian))
             whitened, distance = jacobian * prior / noise[:, None], (position - problem.centre) / prior
             size = 1.0 + float((whitened**2).sum()) / len(position)
             n_tries, undamped = 0, np.inf
@@ -198,7 +202,7 @@ class GaussNewton:
 
     def _followed(
         self,
-        problem: "_Perturbed",
+        problem: "Perturbed",
         position: Float[np.ndarray, " dim"],
         noise: Float[np.ndarray, " row"],
         prior: Float[np.ndarray, " dim"],
@@ -219,7 +223,7 @@ def _falling(largest: float) -> list[float]:
 
 
 @dataclass(frozen=True)
-class _Perturbed:
+class Perturbed:
     """A problem with its data and the mean of its prior moved; on the host, in double precision."""
 
     problem: WhitenedResidual
@@ -227,25 +231,28 @@ class _Perturbed:
     centre: Float[np.ndarray, " dim"]
 
     def residual(self, position: Float[np.ndarray, " dim"]) -> Float[np.ndarray, " row"]:
+        """r(x) of the perturbed data."""
         with jax.enable_x64(True):
             return np.asarray(self.problem.residual(position)) - self.offset
 
     def linearised(
         self, position: Float[np.ndarray, " dim"]
     ) -> tuple[Float[np.ndarray, " row"], Float[np.ndarray, "row dim"]]:
+        """Residual of the perturbed data and its derivatives."""
         with jax.enable_x64(True):
             residual, jacobian = self.problem.residual_and_jacobian(position)
             return np.asarray(residual) - self.offset, np.asarray(jacobian)
 
 
-def _not_finite(
+def not_finite(
     problem: WhitenedResidual, residual: Float[np.ndarray, " row"], jacobian: Float[np.ndarray, "row dim"]
 ) -> str:
+    """A message that names the blocks with rows that are not finite."""
     finite = np.isfinite(residual) & np.isfinite(jacobian).all(axis=1)
     where = {name: int((~finite[rows]).sum()) for name, rows in problem.row_blocks.items()}
     bad = ", ".join(f"{n} rows of {name!r}" for name, n in where.items() if n)
     return (
-        f"the residual or its derivative is not finite at the start, in {bad}; check the operators there for "
+        f"the residual or its derivative is not finite in {bad}; check the operators there for "
         "divisions by "
         "zero, logarithms and roots of what is zero or negative."
     )

@@ -37,7 +37,7 @@ def _as_users_call():
         ({"problem": "helmholtz"}, r"the problem is a str; pass a uqkit.BoundaryValueProblem, or uqkit.load\(name\)"),
         ({"method": "nuts"}, r"`method` is 'nuts'; pass Exact\(\), GaussNewton\(\), RandomisedMAP\(\), NUTS\(\)"),
         ({"field": 100}, r"`field` is 100; pass RandomFeatures\(\.\.\.\)"),
-        ({"noise": 0.1}, r"`noise` is 0.1; pass MacKay\(\), HeldOutTolerance"),
+        ({"noise": 0.1}, r"`noise` is 0.1; pass MacKay\(\), AttainedTolerance"),
         (
             {"noise": Sampled()},
             r"noise=Sampled\(\) wants a sampler as method, such as NUTS\(\); GaussNewton\(\) has none",
@@ -51,7 +51,7 @@ def _as_users_call():
         ({"grid": {"y": 5}}, r"grid=\{'y': 5\}: pass at least 2 points along each of x"),
         (
             {"store": "run.npz"},
-            r"`store` keeps the run of a sampler, and GaussNewton\(\) is over in seconds; leave it out",
+            r"of a sampler or the training of a network; GaussNewton\(\) is over in seconds, leave it out",
         ),
         ({"store": "run.npz", "method": RandomisedMAP()}, r"RandomisedMAP\(\) is over in seconds"),
         ({"key": "seed"}, r"`key` is 'seed'"),
@@ -84,7 +84,7 @@ def test_a_residual_that_is_not_finite_names_the_constraint():
     law = Constraint(
         name="law", operator=lambda u: jnp.log(u.value) + u.d("x"), points=LINE.interior, noise=Integrated(0.1)
     )
-    with pytest.raises(InputError, match=r"not finite at the start, in \d+ rows of 'law'; check the operators"):
+    with pytest.raises(InputError, match=r"not finite in \d+ rows of 'law'; check the operators"):
         infer(
             curve(constraints=(*curve().constraints, law)), field=FIELD, method=GaussNewton(continuation=(1.0,)), key=0
         )

@@ -94,7 +94,7 @@ def test_a_known_scale_of_every_point_weighs_it():
     np.testing.assert_allclose(whole["u_se"], half["u_se"], rtol=1e-6)
 
 
-@pytest.mark.filterwarnings("ignore:the 20 features are all used up")
+@pytest.mark.filterwarnings("ignore:the 20 weights are all used up")
 def test_a_tolerance_is_chosen_by_residuals_held_out():
     # A corner at the end that no wave follows: enforced too strictly there, the law spoils the boundary.
     box = Box(x=(0.0, 1.0))

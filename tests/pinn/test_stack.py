@@ -1,5 +1,6 @@
 """All constraints as one residual: its values, its Jacobian, and which blocks are not linear."""
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -11,9 +12,10 @@ import pytest
 from uqkit import Inputs
 from uqkit.inference import WhitenedResidual
 from uqkit.pinn.collocation import GaussGrid, region_points
-from uqkit.pinn.features import RandomFeatures
+from uqkit.pinn.features import GaussianPairs, RandomFeatures, UniformBand
 from uqkit.pinn.operators import compile_operator
-from uqkit.pinn.stack import PARAMETERS, known_derivatives, nodes_of, nonlinear_blocks, stack_of
+from uqkit.pinn.representation import stack_of
+from uqkit.pinn.stack import PARAMETERS, function_derivatives, nodes_of, nonlinear_blocks
 from uqkit.problems import BoundaryValueProblem, Box, Constraint, Integrated, Measured
 
 BOX = Box(x=(0.0, 1.0), t=(0.0, 2.0))
@@ -75,6 +77,14 @@ def stack_for(problem, n_features=N_FEATURES):
         return stack_of(problem, operators, nodes, basis, names=names), basis, nodes
 
 
+def derived(function: Any, orders: tuple[int, ...]) -> Any:
+    """A partial derivative of a function of one point's coordinates by nested reverse differentiation."""
+    for axis, order in enumerate(orders):
+        for _ in range(order):
+            function = jax.grad(function, argnums=axis)
+    return function
+
+
 def position_for(stack):
     return 0.5 * np.random.default_rng(1).standard_normal(stack.n_dims)
 
@@ -102,10 +112,7 @@ def test_residual_is_value_minus_target_over_scale(known):
         return basis.matrices(points, [orders])[orders] @ weights
 
     def u(points, orders):
-        function: Any = known.get("u", lambda x, t: 0.0)
-        for axis, order in enumerate(orders):
-            for _ in range(order):
-                function = jax.grad(function, argnums=axis)
+        function = derived(known.get("u", lambda x, t: 0.0), orders)
         added = [float(function(*point)) for point in points]
         return field(points, position[:7], orders) + np.array(added)
 
@@ -189,8 +196,94 @@ def test_known_parts_are_differentiated():
     problem = system(known_part={"u": singular})
     wanted = (("u", (0, 0)), ("u", (2, 1)), ("v", (0, 0)))
     with jax.enable_x64(True):
-        found = known_derivatives(problem, POINTS, wanted)
+        found = function_derivatives(problem.known_part, problem.domain.names, POINTS, wanted)
     assert set(found) == {("u", (0, 0)), ("u", (2, 1))}
     x, t = POINTS.T
     np.testing.assert_allclose(found["u", (0, 0)], np.sqrt(x + 0.1) * np.sin(t), rtol=1e-12)
     np.testing.assert_allclose(found["u", (2, 1)], -0.25 * (x + 0.1) ** -1.5 * np.cos(t), rtol=1e-12)
+
+
+ORDERS = [(0, 0), (1, 0), (0, 2), (1, 1), (3, 0), (0, 4), (2, 2)]
+
+
+def rising(x, t):
+    return t * jnp.exp(2 * x - t)
+
+
+def order_by_order(**changed: Any) -> BoundaryValueProblem:
+    """Two fields, one with an envelope; each constraint takes one derivative of both."""
+
+    def sum_of(orders):
+        named = [entry for pair in zip(("x", "t"), orders, strict=True) if pair[1] for entry in pair]
+        return lambda u, v: (u.d(*named) + 2.0 * v.d(*named)) if named else u.value + 2.0 * v.value
+
+    constraints = tuple(
+        Constraint(name=f"d{a}{b}", operator=sum_of((a, b)), points=POINTS, noise=Measured(1.0)) for a, b in ORDERS
+    )
+    return system(parameters=None, constraints=constraints, envelope={"u": rising}, **changed)
+
+
+def test_envelopes_multiply_the_features_in_all_derivatives():
+    stack, basis, _ = stack_for(order_by_order(known_part={"u": singular}))
+    position = position_for(stack)
+    weights = {"u": position[:7], "v": position[7:]}
+
+    def field(x, t):
+        scaled = (jnp.stack([x, t]) - basis.centre) / basis.half_width
+        features = np.sqrt(2 / 7) * jnp.sin(basis.frequency @ scaled + basis.phase)
+        return rising(x, t) * (features @ weights["u"]) + singular(x, t) + 2.0 * (features @ weights["v"])
+
+    with jax.enable_x64(True):
+        wanted = [jax.jit(jax.vmap(derived(field, orders)))(*jnp.asarray(POINTS.T)) for orders in ORDERS]
+        found = np.asarray(stack.residual(position)).reshape(len(ORDERS), len(POINTS))
+        np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-11)
+        jacobian = stack.residual_and_jacobian(position)[1]
+        np.testing.assert_allclose(jacobian, jax.jacfwd(stack.residual)(jnp.asarray(position)), rtol=1e-10, atol=1e-12)
+
+
+def test_an_envelope_on_the_other_field_is_another_residual():
+    right = stack_for(order_by_order())[0]
+    wrong = stack_for(dataclasses.replace(order_by_order(), envelope={"v": rising}))[0]
+    with jax.enable_x64(True):
+        difference = np.asarray(right.residual(position_for(right)) - wrong.residual(position_for(right)))
+    assert (np.abs(difference).reshape(len(ORDERS), -1).max(axis=1) > 1e-3).all()
+
+
+@pytest.mark.parametrize("frequencies", [UniformBand(limit=12.0), GaussianPairs(length_scale=0.3)])
+def test_features_of_a_periodic_problem_repeat_with_all_derivatives(frequencies):
+    field = RandomFeatures(n_features=40, frequencies=frequencies)
+    value = frequencies.candidates[0]
+    low = np.stack([np.full(5, BOX.lower[0]), np.linspace(0.1, 1.9, 5)], axis=1)
+    high = low + [1.0, 0.0]
+    for periodic, repeats in ((("x",), True), ((), False), (("t",), False)):
+        basis = field.basis(BOX, value, periodic=periodic, key=jax.random.key(0))
+        below, above = (basis.matrices(points, ORDERS) for points in (low, high))
+        same = [
+            np.allclose(below[orders], above[orders], rtol=0, atol=1e-11 * np.abs(below[orders]).max())
+            for orders in ORDERS
+        ]
+        assert same == [repeats] * len(ORDERS)
+
+
+@pytest.mark.parametrize("n_features", [2, 7, 200])
+def test_a_hard_initial_value_holds_for_any_weights_and_features(n_features):
+    at_start = np.stack([np.linspace(0, 1, 9), np.zeros(9)], axis=1)
+    start = Constraint(
+        name="start",
+        operator=lambda u: u.value,
+        points=at_start,
+        target=lambda x: np.sin(5 * x),
+        noise=Measured(1.0),
+    )
+    problem = BoundaryValueProblem(
+        name="started",
+        domain=BOX,
+        constraints=(start,),
+        known_part={"u": lambda x: jnp.sin(5 * x)},
+        envelope={"u": rising},
+    )
+    stack = stack_for(problem, n_features)[0]
+    with jax.enable_x64(True):
+        for seed in range(3):
+            weights = 1e3 * np.random.default_rng(seed).standard_normal(n_features)
+            np.testing.assert_allclose(stack.residual(weights), 0.0, rtol=0, atol=1e-15)

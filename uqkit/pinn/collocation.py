@@ -1,7 +1,8 @@
 """Where constraints on a region are enforced: points that are nodes of a quadrature, with their weights."""
 
 import itertools
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -11,12 +12,24 @@ from jaxtyping import Float, Key
 
 from uqkit.errors import InputError
 from uqkit.inputs import MonteCarlo, ScrambledSobol
+from uqkit.keys import numpy_generator
 from uqkit.problems import Box, Region
 
-__all__ = ["Collocation", "GaussGrid", "SobolPoints", "region_points", "random_points"]
+__all__ = [
+    "Collocation",
+    "GaussGrid",
+    "ResidualAdaptive",
+    "SobolPoints",
+    "adapted_points",
+    "random_points",
+    "region_points",
+]
 
 type Points = Float[np.ndarray, "point coordinate"]
 type Weights = Float[np.ndarray, " point"]
+
+# Candidates for each point that is drawn by the residual.
+_CANDIDATES = 5
 
 
 @runtime_checkable
@@ -81,6 +94,79 @@ class SobolPoints:
             return np.zeros((1, 0)), np.ones(1)
         points = ScrambledSobol().unit_points(self.n, len(names), key=key)
         return points, np.full(len(points), 1.0 / len(points))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResidualAdaptive:
+    """Random points, dense where the residual is large, drawn anew while a network is trained.
+
+    Half of them are uniform; the others have a density proportional to the absolute residual. Their weights are those
+    of importance sampling from this mixture, so that sums of squares estimate the integral without bias, and the
+    stated law is the one that is enforced. Before there is a residual all are uniform.
+
+    Attributes:
+        n: Points in the interior of the domain; a part with fewer free coordinates gets 2 n^(k/d) with k of d free.
+
+    Reference:
+        Wu, Zhu, Tan, Kartha & Lu (2023), Computer Methods in Applied Mechanics and Engineering 403, arXiv 2207.10289,
+        for the density; they do not weigh the points.
+    """
+
+    n: int = 2_000
+
+    def __post_init__(self) -> None:
+        """Check the number."""
+        if self.n < 2:
+            raise InputError(f"ResidualAdaptive(n={self.n}): pass at least two points.")
+
+    def unit_points(self, names: tuple[str, ...], *, key: Key[jax.Array, ""]) -> tuple[Points, Weights]:
+        """Uniform points."""
+        if not names:
+            return np.zeros((1, 0)), np.ones(1)
+        return MonteCarlo().unit_points(self.n, len(names), key=key), np.full(self.n, 1.0 / self.n)
+
+
+def adapted_points(
+    region: Region,
+    rule: ResidualAdaptive,
+    residual: Callable[[Points], Float[np.ndarray, " point"]] | None,
+    *,
+    key: Key[jax.Array, ""],
+) -> tuple[Points, Weights]:
+    """Points of a region by a rule, with weights that integrate over it.
+
+    Args:
+        region: Where.
+        rule: How many.
+        residual: Absolute residual at points; None for uniform points.
+        key: Source of the points.
+    """
+    generator = numpy_generator(key)
+    placed, weights = [], []
+    for fixed in region.parts:
+        free = tuple(name for name in region.box.names if name not in fixed)
+        n = 1 if not free else rule.n
+        if 0 < len(free) < len(region.box):
+            n = math.ceil(2 * rule.n ** (len(free) / len(region.box)))
+        size = _size(region.box, free)
+        if residual is None or not free:
+            placed.append(_placed(region.box, fixed, free, generator.random((n, len(free))))[0])
+            weights.append(np.full(n, size / n))
+            continue
+        candidates, _ = _placed(region.box, fixed, free, generator.random((_CANDIDATES * n, len(free))))
+        height = residual(candidates)
+        # Where it is not finite, or zero throughout, there is nothing to follow; the search itself says what is wrong.
+        follow = np.isfinite(height).all() and height.mean() > 0
+        density = height / height.mean() if follow else np.ones(len(height))
+        n_adapted = n // 2
+        chosen = generator.choice(len(density), n_adapted, p=density / density.sum())
+        # A prefix of the candidates is as uniform as any other points, and its residual is known.
+        rest = np.arange(n - n_adapted)
+        taken = np.concatenate([rest, chosen])
+        share = n_adapted / n
+        placed.append(candidates[taken])
+        weights.append(size / n / ((1.0 - share) + share * density[taken]))
+    return np.concatenate(placed), np.concatenate(weights)
 
 
 def region_points(region: Region, rule: Collocation, *, key: Key[jax.Array, ""]) -> tuple[Points, Weights]:

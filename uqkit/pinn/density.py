@@ -4,21 +4,23 @@ import jax
 import numpy as np
 
 from uqkit._typing import PRNGKey
-from uqkit.inference import GaussNewton, MacKay, Whitened
+from uqkit.inference import GaussNewton, LevenbergMarquardt, MacKay, Whitened
 from uqkit.keys import as_key
 from uqkit.pinn.collocation import Collocation
-from uqkit.pinn.features import RandomFeatures
 from uqkit.pinn.fit import fit
 from uqkit.pinn.fitted import Fit
-from uqkit.pinn.methods import HeldOutTolerance, Sampled
-from uqkit.pinn.setting import prepare
+from uqkit.pinn.methods import AttainedTolerance, HeldOutTolerance, Sampled
+from uqkit.pinn.network import Network
+from uqkit.pinn.setting import FieldPrior, prepare
 from uqkit.pinn.target import FieldTarget, noise_score_errors, whitening_of
 from uqkit.problems import BoundaryValueProblem, Measured
 
 __all__ = ["target_density", "whitened"]
 
 
-def whitened(found: Fit, noise: MacKay | Sampled | HeldOutTolerance) -> tuple[Whitened, tuple[str, ...]]:
+def whitened(
+    found: Fit, noise: MacKay | Sampled | HeldOutTolerance | AttainedTolerance
+) -> tuple[Whitened, tuple[str, ...]]:
     """The density of a problem in whitened coordinates, and the constraints whose noise scale is sampled."""
     mode = found.laplace.mode
     sampled = {
@@ -36,7 +38,7 @@ def whitened(found: Fit, noise: MacKay | Sampled | HeldOutTolerance) -> tuple[Wh
 def target_density(
     problem: BoundaryValueProblem,
     *,
-    field: RandomFeatures | None = None,
+    field: FieldPrior | None = None,
     collocation: Collocation | None = None,
     key: PRNGKey,
 ) -> Whitened:
@@ -56,4 +58,5 @@ def target_density(
         InputError: If something cannot be used.
     """
     setting = prepare(problem, field, collocation, key=jax.random.split(as_key(key), 3)[0])
-    return whitened(fit(setting, GaussNewton(), MacKay()), Sampled())[0]
+    method = LevenbergMarquardt() if isinstance(setting.prior, Network) else GaussNewton()
+    return whitened(fit(setting, method, MacKay()), Sampled())[0]

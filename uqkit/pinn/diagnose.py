@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from uqkit.inference import Draws
-from uqkit.pinn.fitted import Fit, held_out_residuals
+from uqkit.pinn.fitted import Fit, held_out_residuals, unexplained
 from uqkit.problems import Integrated, Measured
 
 __all__ = ["Finding", "constraint_residuals", "findings"]
@@ -21,6 +21,10 @@ _MISFIT = 5.0
 _MISFIT_RATIO = 2.0
 # Tolerances that used-up features leave, from which on the band means nothing.
 _HOPELESS = 1_000.0
+# Factor on a stated tolerance that is worth a word.
+_RAISED = 1.5
+# From this share of the residual without a field on, a law is not solved.
+_UNEXPLAINED = 0.05
 # A parameter whose posterior is wider than this share of its prior was not learned.
 _UNLEARNED = 0.9
 # Standard deviations by which the prior of the fields may move a parameter.
@@ -63,15 +67,16 @@ def findings(found: Fit, draws: Draws | None) -> list[Finding]:
 
 
 def _residual_findings(found: Fit) -> list[Finding]:
-    doubts = []
     residuals = constraint_residuals(found)
+    if found.attained:
+        return [*_attained_findings(found), *_misfit_findings(found, residuals, exhausted=True)]
+    doubts = []
     for name, (own, fresh) in residuals.items():
         if fresh > 1.0 and fresh > _HELD_OUT_RATIO * own:
             doubts.append(
                 Finding(
                     f"too few collocation points in {name!r}: the residual at fresh points is {fresh / own:.2g} times "
-                    "that at "
-                    "its own; pass a finer `collocation`.",
+                    "that at its own; pass a finer `collocation`.",
                     serious=True,
                 )
             )
@@ -81,10 +86,9 @@ def _residual_findings(found: Fit) -> list[Finding]:
     if exhausted and worst > _HELD_OUT_RATIO:
         doubts.append(
             Finding(
-                f"the {found.stack.n_features} features are all used up ({effective:.0f} effective parameters) and "
-                "leave "
-                f"{worst:.2g} times the tolerance: the band does not contain what they cannot represent; raise "
-                "n_features, or the tolerance to what matters.",
+                f"the {found.stack.n_weights} weights are all used up ({effective:.0f} effective parameters) and "
+                f"leave {worst:.2g} times the tolerance: the band does not contain what they cannot represent; use "
+                "more of them, or noise=AttainedTolerance() for a band that does.",
                 serious=worst > _HOPELESS,
             )
         )
@@ -94,6 +98,37 @@ def _residual_findings(found: Fit) -> list[Finding]:
             Finding(
                 "the mode was not found in `max_iterations`; raise it, or start with a larger `continuation`.",
                 serious=True,
+            )
+        )
+    return doubts
+
+
+def _attained_findings(found: Fit) -> list[Finding]:
+    """What a user should know of tolerances that were raised, and of weights that are no mode."""
+    doubts = [
+        Finding(
+            f"the law {name!r} is met to {found.laplace.mode.scales.noise[name]:.2g} and not to its stated tolerance, "
+            f"{factor:.2g} times less; bands are as wide as that asks for.",
+            serious=False,
+        )
+        for name, factor in found.setting.relaxed.items()
+        if factor > _RAISED
+    ]
+    doubts.extend(
+        Finding(
+            f"the fields have not learned the law {name!r}: they leave {share:.0%} of what no field at all leaves, and "
+            "a posterior around them need not hold the solution; train longer, or use more weights.",
+            serious=True,
+        )
+        for name, share in unexplained(found).items()
+        if share > _UNEXPLAINED
+    )
+    if found.training is not None and found.training.loss is not None:
+        doubts.append(
+            Finding(
+                "Adam minimised balanced losses, whose minimum is not the posterior's mode: bands are those of the "
+                "network linearised where it ended.",
+                serious=False,
             )
         )
     return doubts

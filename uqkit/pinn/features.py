@@ -206,9 +206,22 @@ class RandomFeatures:
         if any(value is not None and not value > 0 for value in values):
             raise InputError(f"amplitude={self.amplitude}: pass numbers above zero, or None to have it learned.")
 
-    def basis(self, box: Box, value: float, *, key: Key[jax.Array, ""]) -> "Basis":
-        """The features on a box, for one value of the number that the frequencies leave open."""
+    def basis(self, box: Box, value: float, *, periodic: Sequence[str] = (), key: Key[jax.Array, ""]) -> "Basis":
+        """The features on a box, for one value of the number that the frequencies leave open.
+
+        Frequencies of periodic coordinates are rounded to whole waves, of which a band holds few.
+
+        Raises:
+            InputError: If coordinates are periodic and the features are no waves.
+        """
+        if periodic and not isinstance(self.activation, Sine):
+            raise InputError(
+                f"the problem is periodic in {', '.join(periodic)}, but {self.activation} is not; use Sine()."
+            )
         frequency, phase = self.frequencies.draw(self.n_features, len(box), value, key=key)
+        for name in periodic:
+            axis = box.names.index(name)
+            frequency[:, axis] = np.pi * np.round(frequency[:, axis] / np.pi)  # whole waves
         return Basis(frequency, phase, 0.5 * (box.lower + box.upper), 0.5 * (box.upper - box.lower), self.activation)
 
 
@@ -229,6 +242,11 @@ class Basis:
     centre: Float[np.ndarray, " coordinate"]
     half_width: Float[np.ndarray, " coordinate"]
     activation: Activation
+
+    @property
+    def n_features(self) -> int:
+        """How many there are."""
+        return len(self.phase)
 
     def matrices(
         self, points: Float[np.ndarray, "point coordinate"], wanted: Sequence[Orders]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -10,19 +11,22 @@ from jaxtyping import Float
 from scipy import optimize
 
 from uqkit.errors import InputError
-from uqkit.inference import GaussNewton, MacKay, ScalePrior, Scales
-from uqkit.pinn.features import GaussianPairs
+from uqkit.inference import GaussNewton, LevenbergMarquardt, MacKay, ScalePrior, Scales
+from uqkit.pinn.adam import AdamBalanced
+from uqkit.pinn.features import GaussianPairs, RandomFeatures
 from uqkit.pinn.fitted import Choice, Fit, held_out_score, relative_held_out_score
-from uqkit.pinn.methods import HeldOutTolerance
+from uqkit.pinn.methods import AttainedTolerance, HeldOutTolerance
+from uqkit.pinn.network import Network, TrainedFeatures
+from uqkit.pinn.network_fit import network_fit, with_trained_features
+from uqkit.pinn.network_stack import FieldNetwork
+from uqkit.pinn.representation import stack_of
+from uqkit.pinn.scales import attained, first_noise
 from uqkit.pinn.setting import Setting
-from uqkit.pinn.stack import PARAMETERS, Nodes, nonlinear_blocks, stack_of
-from uqkit.problems import Constraint, Integrated, Measured
+from uqkit.pinn.stack import PARAMETERS, nonlinear_blocks
 from uqkit.running.chunks import progress_bar
 
 __all__ = ["fit"]
 
-# A learned noise scale stays above this share of what it is the noise of.
-_FLOOR = 1e-6
 # Prior standard deviation of a field that laws determine, relative to its size. A prior that is learned from laws
 # shrinks the field, and with it the parameters in the laws; this one leaves both free and only keeps the solution
 # unique.
@@ -38,10 +42,11 @@ _N_REFINE = 5
 
 def fit(
     setting: Setting,
-    method: GaussNewton,
-    noise: MacKay | HeldOutTolerance,
+    method: GaussNewton | LevenbergMarquardt | AdamBalanced,
+    noise: MacKay | HeldOutTolerance | AttainedTolerance,
     *,
     require_linear: bool = False,
+    store: str | Path | None = None,
     progress: bool | None = None,
 ) -> Fit:
     """Choose what is left open, then solve.
@@ -50,15 +55,24 @@ def fit(
         InputError: If `require_linear` and a constraint is not.
     """
     rule = noise if isinstance(noise, MacKay) else MacKay()
+    reached = noise if isinstance(noise, AttainedTolerance) else None
+    if isinstance(setting.prior, Network):
+        assert not isinstance(method, GaussNewton)
+        return network_fit(setting, setting.prior, method, rule, reached, store=store, progress=progress)
+    assert isinstance(method, GaussNewton)
+    if isinstance(setting.prior, TrainedFeatures):
+        setting = with_trained_features(setting, setting.prior, store=store, progress=progress)
+        method = method.refined(0.0)  # the trained weights are near the mode
     factors = sorted(noise.factors) if isinstance(noise, HeldOutTolerance) else []
-    n_fits = len(setting.prior.frequencies.candidates) + len(factors) + 1
+    n_fits = len(setting.candidates) + len(factors) + 1
     with progress_bar(n_fits, f"{setting.problem.name}: candidates", progress) as bar:
         search = _Search(setting, method, rule, require_linear, bar)
         if isinstance(noise, HeldOutTolerance):
             return search.by_tolerance(noise)
         no_regions = all(part is None for part in setting.held_out)
-        by_evidence = no_regions or isinstance(setting.prior.frequencies, GaussianPairs)
-        return search.by_evidence() if by_evidence else search.by_held_out()
+        gaussian = isinstance(setting.prior, RandomFeatures) and isinstance(setting.prior.frequencies, GaussianPairs)
+        found = search.by_evidence() if no_regions or gaussian else search.by_held_out()
+        return found if reached is None else attained(found, reached, search.at_tolerances)
 
 
 @dataclass(frozen=True)
@@ -73,7 +87,7 @@ class _Search:
 
     def by_evidence(self) -> Fit:
         """The largest evidence on the grid, refined between its neighbours; amplitudes are learned with it."""
-        values = [float(value) for value in self.setting.prior.frequencies.candidates]
+        values = list(self.setting.candidates)
         tried: dict[float, Fit] = {}
 
         def minus_log_evidence(log_value: float) -> float:
@@ -93,7 +107,7 @@ class _Search:
 
     def by_held_out(self) -> Fit:
         """The smallest residual at fresh points."""
-        values = [float(value) for value in self.setting.prior.frequencies.candidates]
+        values = list(self.setting.candidates)
         # Which candidate is best shows long before its mode is exact.
         rough = replace(
             self.method,
@@ -108,10 +122,10 @@ class _Search:
 
     def by_tolerance(self, rule: HeldOutTolerance) -> Fit:
         """A law's tolerance by residuals held out, then the frequencies; with fewer features, as both cost fits."""
-        values = [float(value) for value in self.setting.prior.frequencies.candidates]
+        values = list(self.setting.candidates)
         coarse = replace(self, setting=self.setting.coarser(_N_COARSE))
         # As many waves as the features can follow: their number goes with the highest frequency to the power of d.
-        share = coarse.setting.prior.n_features / self.setting.prior.n_features
+        share = coarse.n_features / self.n_features
         shrink = share ** (1 / len(self.setting.problem.domain))
         near = replace(
             self.method,
@@ -134,6 +148,17 @@ class _Search:
         final = self._relaxed(rule.constraint, taken).solved(chosen)
         spent = sum(one.n_evaluations for one in (*by_factor.values(), *by_value.values(), final))
         return replace(final, choice=_taken(by_value, chosen).choice, n_evaluations=spent)
+
+    @property
+    def n_features(self) -> int:
+        """Features of a field."""
+        return self.setting.basis(self.setting.candidates[0]).n_features
+
+    def at_tolerances(self, factors: Mapping[str, float], last: Fit) -> Fit:
+        """The fit again with other tolerances."""
+        relaxed = replace(self, setting=replace(self.setting, relaxed=factors))
+        found = relaxed.solved(float(last.choice.values[last.choice.chosen]), start=last)
+        return replace(found, choice=last.choice)
 
     def _relaxed(self, constraint: str, factor: float) -> "_Search":
         return replace(self, setting=replace(self.setting, relaxed={constraint: factor}))
@@ -166,6 +191,8 @@ class _Search:
                 f"Exact() solves linear problems, but the constraint {', '.join(nonlinear)} of "
                 f"{setting.problem.name!r} is not linear in the fields and parameters; use GaussNewton()."
             )
+        if start is None:
+            start = np.zeros(stack.n_dims) if setting.trained is None else setting.trained.start
         first, priors, unknown = _first_scales(setting, 1.0 if learn_amplitude else _FREE)
         scales = Scales(
             noise=first.noise,
@@ -177,24 +204,27 @@ class _Search:
         found = self.noise.fit(
             stack,
             scales,
-            np.zeros(stack.n_dims) if start is None else start,
+            start,
             noise_priors=priors,
             free_priors=unknown if learn_amplitude else (),
             nonlinear=nonlinear,
             method=self.method if method is None else method,
         )
-        frequencies = setting.prior.frequencies
+        meaning, unit = "features of a trained network", "1"
+        if isinstance(setting.prior, RandomFeatures):
+            meaning, unit = setting.prior.frequencies.meaning, setting.prior.frequencies.unit
         alone = Choice(
             np.array([value]),
             np.array([found.laplace.log_evidence]),
             np.array([np.nan]),
             0,
             learn_amplitude,
-            frequencies.meaning,
-            frequencies.unit,
+            meaning,
+            unit,
         )
         self.bar.update(1)
-        made = Fit(setting, basis, stack, nonlinear, found, alone, np.nan, found.n_evaluations)
+        training = None if setting.trained is None else setting.trained.training
+        made = Fit(setting, basis, stack, nonlinear, found, alone, np.nan, found.n_evaluations, training)
         return replace(made, held_out=held_out_score(made))
 
 
@@ -220,17 +250,8 @@ def _first_scales(
 ) -> tuple[Scales, dict[str, ScalePrior], tuple[str, ...]]:
     """Known scales, first values of the unknown ones, and which amplitudes are unknown."""
     problem = setting.problem
-    noise, priors = {}, {}
-    for constraint, nodes in zip(problem.constraints, setting.nodes, strict=True):
-        prior = scale_prior(constraint, nodes)
-        if prior is not None:
-            priors[constraint.name] = prior
-            noise[constraint.name] = prior.start
-        elif isinstance(constraint.noise, Integrated):
-            noise[constraint.name] = float(constraint.noise.tolerance) * setting.relaxed.get(constraint.name, 1.0)
-        else:
-            noise[constraint.name] = float(constraint.noise.sigma)
-    amplitude = setting.prior.amplitude
+    noise, priors = first_noise(setting)
+    amplitude = setting.prior.amplitude if isinstance(setting.prior, RandomFeatures) else None
     given = dict(amplitude) if isinstance(amplitude, Mapping) else dict.fromkeys(problem.outputs, amplitude)
     unknown = set(given) - set(problem.outputs)
     if unknown:
@@ -244,24 +265,11 @@ def _first_scales(
     return Scales(noise=noise, prior=dims), priors, tuple(name for name, value in size.items() if value is None)
 
 
-def scale_prior(constraint: Constraint, nodes: Nodes) -> ScalePrior | None:
-    """Prior of an unknown noise scale, bounded below by a share of what it is the noise of."""
-    if not isinstance(constraint.noise, Measured) or constraint.noise.prior is None:
-        return None
-    marginal = constraint.noise.prior
-    start = float(marginal.quantile(np.array(0.5)))
-    size = float(np.sqrt(np.mean((nodes.target / nodes.row_scale) ** 2)))
-    return ScalePrior(
-        log_density=lambda log_scale: float(marginal.log_density(np.exp(log_scale)) + log_scale),
-        start=start,
-        floor=min(_FLOOR * (size if size > 0 else start), start),
-    )
-
-
 def _fields_at_nodes(found: Fit) -> dict[str, Float[np.ndarray, " point"]]:
     """Values of each output, without its known part, at all collocation points."""
     points = np.concatenate([nodes.points for nodes in found.setting.nodes])
     still = (0,) * len(found.setting.problem.domain)
-    design = found.basis.matrices(points, [still])[still]
+    assert not isinstance(found.representation, FieldNetwork)
+    design = found.representation.matrices(points, [still])[still]
     blocks = found.stack.dim_blocks
     return {name: design @ found.laplace.mode.position[blocks[name]] for name in found.stack.outputs}

@@ -8,12 +8,22 @@ from jaxtyping import Float
 
 from uqkit.inference import Laplace, ScaleFit
 from uqkit.pinn.collocation import random_points
-from uqkit.pinn.features import Basis
-from uqkit.pinn.setting import N_HELD_OUT, Setting
-from uqkit.pinn.stack import Nodes, Stack, stack_of
+from uqkit.pinn.feature_stack import FeatureStack
+from uqkit.pinn.network_stack import NetworkStack
+from uqkit.pinn.representation import Representation, stack_of
+from uqkit.pinn.setting import N_HELD_OUT, Setting, Training
+from uqkit.pinn.stack import Nodes
 from uqkit.problems import Constraint, Integrated
 
-__all__ = ["Choice", "Fit", "held_out_residuals", "held_out_score", "relative_held_out_score"]
+__all__ = [
+    "Choice",
+    "Fit",
+    "Training",
+    "held_out_residuals",
+    "held_out_score",
+    "relative_held_out_score",
+    "unexplained",
+]
 
 
 @dataclass(frozen=True)
@@ -41,27 +51,31 @@ class Choice:
 
 @dataclass(frozen=True)
 class Fit:
-    """A Gaussian posterior with the basis that it is on.
+    """A Gaussian posterior with what its fields are made of.
 
     Attributes:
         setting: What was fixed.
-        basis: The features.
+        representation: What the fields are made of.
         stack: The residuals.
         nonlinear: Constraints that are not linear in the position.
         scales: Mode, scales and Laplace approximation.
         choice: How the basis was chosen.
         held_out: Residual at fresh points over the tolerances; NaN where all points are given.
         n_evaluations: Evaluations of the stacked residual, those for other candidates included.
+        training: How a network was trained.
+        attained: Whether tolerances of laws were raised to what the fields attain.
     """
 
     setting: Setting
-    basis: Basis
-    stack: Stack
+    representation: Representation
+    stack: FeatureStack | NetworkStack
     nonlinear: tuple[str, ...]
     scales: ScaleFit
     choice: Choice
     held_out: float
     n_evaluations: int
+    training: Training | None = None
+    attained: bool = False
 
     @property
     def laplace(self) -> Laplace:
@@ -88,6 +102,13 @@ def relative_held_out_score(found: Fit) -> float:
     return _together({name: _rms(part) / sizes[name] for name, part in residuals.items() if sizes[name] > 0})
 
 
+def unexplained(found: Fit) -> dict[str, float]:
+    """Constraint on a region -> its residual at random points over that without a field, where that is not zero."""
+    still = _held_out_at(found, np.zeros(found.stack.n_dims))
+    residuals = held_out_residuals(found)
+    return {name: _rms(residuals[name]) / _rms(part) for name, part in still.items() if _rms(part) > 0}
+
+
 def _together(parts: dict[str, float]) -> float:
     return float(np.sqrt(sum(part**2 for part in parts.values()))) if parts else np.nan
 
@@ -105,7 +126,7 @@ def _operators_inside(found: Fit) -> dict[str, Float[np.ndarray, " point"]]:
         for constraint in setting.problem.constraints
     ]
     with jax.enable_x64(True):
-        stack = stack_of(setting.problem, setting.operators, nodes, found.basis, names=setting.names)
+        stack = stack_of(setting.problem, setting.operators, nodes, found.representation, names=setting.names)
         values = np.asarray(stack.residual(found.laplace.mode.position))
     return {name: values[rows] for name, rows in stack.row_blocks.items()}
 
@@ -133,7 +154,7 @@ def _held_out_at(found: Fit, position: Float[np.ndarray, " dim"]) -> dict[str, F
             setting.problem,
             [operator for _, operator, _ in kept],
             [nodes for _, _, nodes in kept],
-            found.basis,
+            found.representation,
             names=tuple(name for name, _, _ in kept),
         )
         residual = np.asarray(stack.residual(position))

@@ -11,7 +11,16 @@ from uqkit.errors import InputError
 from uqkit.plots import STYLES, new_axes
 from uqkit.results import schema
 
-__all__ = ["plot_error", "plot_evidence", "plot_noise", "plot_parameter", "plot_residual", "plot_solution"]
+__all__ = [
+    "plot_error",
+    "plot_evidence",
+    "plot_gradients",
+    "plot_noise",
+    "plot_parameter",
+    "plot_residual",
+    "plot_solution",
+    "plot_training",
+]
 
 # A range of residuals beyond this factor is drawn on a logarithmic axis.
 _LOG_FROM = 30.0
@@ -244,7 +253,7 @@ def plot_residual(result: xr.DataTree, constraint: str | None = None, *, ax: Axe
     return ax
 
 
-def _largest(values: Float[np.ndarray, " point"]) -> float:
+def _largest(values: Float[np.ndarray, "..."]) -> float:
     return float(np.max(np.abs(values))) or 1.0
 
 
@@ -277,5 +286,78 @@ def plot_evidence(result: xr.DataTree, *, ax: Axes | None = None) -> Axes:
     else:
         ax.set_yscale("log")
     ax.set(xlabel=evidence[schema.CANDIDATE].attrs["long_name"], ylabel=evidence[name].attrs["long_name"])
+    ax.legend(frameon=False)
+    return ax
+
+
+def plot_training(result: xr.DataTree, *, ax: Axes | None = None) -> Axes:
+    """How a network was trained: each constraint's loss and its weight over the steps of Adam, or the objective.
+
+    Args:
+        result: Of `uqkit.pinn.infer` with a `Network`.
+        ax: Where to draw; a new figure by default.
+
+    Raises:
+        InputError: If nothing was trained.
+    """
+    optimisation = result[schema.OPTIMISATION].to_dataset()
+    if schema.LOSS not in optimisation and schema.TRAINING_OBJECTIVE not in optimisation:
+        raise InputError("this result holds no training; it is of features that are solved for at once.")
+    ax = new_axes(ax)
+    ax.set_yscale("log")
+    if schema.LOSS not in optimisation:
+        objective = optimisation[schema.TRAINING_OBJECTIVE]
+        ax.plot(objective, STYLES[0].line, color=STYLES[0].colour)
+        ax.set(xlabel="iteration", ylabel=f"{schema.OBJECTIVE} [nats]")
+        return ax
+    names = [str(name) for name in optimisation[schema.CONSTRAINT].values]
+    balanced = bool((optimisation[schema.BALANCE] != 1.0).any())
+    for style, name in zip(itertools.cycle(STYLES), names, strict=False):
+        part = optimisation.sel({schema.CONSTRAINT: name})
+        ax.plot(part[schema.STEP], part[schema.LOSS], style.line, color=style.colour, linewidth=1.0, label=name)
+        if balanced and bool((part[schema.BALANCE] != 1.0).any()):
+            label = f"weight of {name}"
+            ax.plot(part[schema.STEP], part[schema.BALANCE], ":", color=style.colour, linewidth=1.5, label=label)
+    ax.set(xlabel="step", ylabel="loss and weight" if balanced else "loss")
+    ax.legend(frameon=False)
+    return ax
+
+
+def plot_gradients(result: xr.DataTree, layer: str | None = None, *, ax: Axes | None = None) -> Axes:
+    """Histograms of each constraint's gradient by the weights of one layer: whether all constraints are heard.
+
+    Args:
+        result: Of `uqkit.pinn.infer` with a `Network`.
+        layer: Name of its array of weights, as "hidden.1.weight"; the last hidden layer by default.
+        ax: Where to draw; a new figure by default.
+
+    Raises:
+        InputError: If the fields are no network, or it has no such layer.
+
+    Reference:
+        Wang, Teng & Perdikaris (2021), SIAM Journal on Scientific Computing 43(5), A3055, figures 2 and 3.
+    """
+    optimisation = result[schema.OPTIMISATION].to_dataset()
+    if schema.GRADIENT not in optimisation:
+        raise InputError("this result holds no gradients; they are those of field=Network(...).")
+    layers = list(dict.fromkeys(str(name) for name in optimisation[schema.LAYER].values))
+    hidden = [name for name in layers if name.startswith("hidden") and name.endswith("weight")]
+    name = hidden[-1] if layer is None and hidden else layer
+    if name not in layers:
+        raise InputError(f"no layer {name!r} in this network; there are {', '.join(layers)}.")
+    gradient = optimisation[schema.GRADIENT].isel({schema.NETWORK_WEIGHT: optimisation[schema.LAYER].values == name})
+    ax = new_axes(ax)
+    reach = _largest(gradient.values)
+    smallest = max(float(np.quantile(np.abs(gradient.values), 0.05)), 1e-9 * reach)
+    # Linear around zero, where the gradients of a constraint that is not heard pile up.
+    ax.set_xscale("symlog", linthresh=smallest)
+    positive = np.geomspace(smallest, reach, 25)
+    edges = np.concatenate([-positive[::-1], [0.0], positive])
+    for style, constraint in zip(itertools.cycle(STYLES), gradient[schema.CONSTRAINT].values, strict=False):
+        values = gradient.sel({schema.CONSTRAINT: constraint}).values
+        ax.hist(
+            values, edges.tolist(), histtype="step", color=style.colour, linestyle=style.line, label=str(constraint)
+        )
+    ax.set(xlabel=f"derivative of the loss by {name}", ylabel="weights")
     ax.legend(frameon=False)
     return ax

@@ -11,9 +11,9 @@ from jaxtyping import Array, Float
 from scipy import special
 
 from uqkit.inference import Laplace
-from uqkit.pinn.features import Basis
 from uqkit.pinn.operators import Operator
-from uqkit.pinn.stack import Nodes, Stack, stack_of
+from uqkit.pinn.representation import Representation, stack_of
+from uqkit.pinn.stack import Nodes, Stack
 from uqkit.problems import BoundaryValueProblem
 
 __all__ = ["PROBABILITY", "Prediction", "predict", "predict_draws", "prediction_stack"]
@@ -55,14 +55,16 @@ class Prediction:
 
 def prediction_stack(
     problem: BoundaryValueProblem,
-    basis: Basis,
+    representation: Representation,
     operators: Mapping[str, Operator],
     points: Float[np.ndarray, "point coordinate"],
 ) -> Stack:
     """A stack whose residuals are the values wanted: target 0 and scale 1, one block a quantity."""
     nodes = Nodes(points, np.zeros(len(points)), np.ones(len(points)))
     with jax.enable_x64(True):
-        stack = stack_of(problem, list(operators.values()), [nodes] * len(operators), basis, names=tuple(operators))
+        stack = stack_of(
+            problem, list(operators.values()), [nodes] * len(operators), representation, names=tuple(operators)
+        )
     return stack
 
 

@@ -13,17 +13,17 @@ from uqkit._typing import PRNGKey
 from uqkit.errors import InputError, StoreError
 from uqkit.inference import Laplace, Mode, Scales, solve_stack
 from uqkit.keys import as_key, numpy_generator
-from uqkit.pinn.features import Basis, Sine, Tanh
 from uqkit.pinn.labels import field_dataset, units_of
+from uqkit.pinn.network_stack import NetworkStack
 from uqkit.pinn.operators import Operator, compile_operator, outputs_and_quantities
 from uqkit.pinn.predict import Prediction, predict, predict_draws, prediction_stack
-from uqkit.pinn.stack import PARAMETERS, Nodes, Stack, stack_of
+from uqkit.pinn.representation import Representation, stack_of
+from uqkit.pinn.representation_record import representation_of
+from uqkit.pinn.stack import PARAMETERS, Nodes, Stack
 from uqkit.problems import BoundaryValueProblem
 from uqkit.results import schema
 
 __all__ = ["PosteriorField", "restore"]
-
-_ACTIVATIONS = {"Sine": Sine, "Tanh": Tanh}
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,13 @@ class PosteriorField:
 
     Attributes:
         problem: The problem.
-        basis: Features of the fields.
+        representation: What the fields are made of.
         laplace: The Gaussian posterior, where the result is one.
         position: Draws of weights and parameters, where it is not.
     """
 
     problem: BoundaryValueProblem
-    basis: Basis
+    representation: Representation
     laplace: Laplace | None
     position: Float[np.ndarray, "chain draw dim"] | None
 
@@ -152,7 +152,7 @@ class PosteriorField:
             operators = {quantity: known[quantity]}
         else:
             raise InputError(f"no quantity {quantity!r}; there are {', '.join(known)}, or pass an operator.")
-        return prediction_stack(self.problem, self.basis, operators, points), units
+        return prediction_stack(self.problem, self.representation, operators, points), units
 
 
 def restore(result: xr.DataTree, problem: BoundaryValueProblem) -> PosteriorField:
@@ -184,23 +184,19 @@ def restore(result: xr.DataTree, problem: BoundaryValueProblem) -> PosteriorFiel
             f"{problem.name!r} with {', '.join(constraint.name for constraint in problem.constraints)}. Pass the same "
             "one."
         )
-    basis = Basis(
-        fitted[schema.FREQUENCY].values,
-        fitted[schema.PHASE].values,
-        fitted[schema.CENTRE].values,
-        fitted[schema.HALF_WIDTH].values,
-        _ACTIVATIONS[fitted.attrs["activation"]](),
-    )
+    representation = representation_of(fitted, problem)
     if schema.WEIGHT_DRAW in fitted:
         weights = fitted[schema.WEIGHT_DRAW].values
         parts = [weights.reshape(*weights.shape[:2], -1)]
         if schema.PARAMETER_SCORE_DRAW in fitted:
             parts.append(fitted[schema.PARAMETER_SCORE_DRAW].values)
-        return PosteriorField(problem, basis, None, np.concatenate(parts, axis=2))
-    return PosteriorField(problem, basis, _laplace(result, problem, basis, names), None)
+        return PosteriorField(problem, representation, None, np.concatenate(parts, axis=2))
+    return PosteriorField(problem, representation, _laplace(result, problem, representation, names), None)
 
 
-def _laplace(result: xr.DataTree, problem: BoundaryValueProblem, basis: Basis, names: tuple[str, ...]) -> Laplace:
+def _laplace(
+    result: xr.DataTree, problem: BoundaryValueProblem, representation: Representation, names: tuple[str, ...]
+) -> Laplace:
     """The Gaussian posterior from its mode: the linear model there is computed again."""
     fitted, noise = result[schema.VARIATIONAL].to_dataset(), result[schema.NOISE].to_dataset()
     constant = result[schema.CONSTANT_DATA].to_dataset()
@@ -217,12 +213,16 @@ def _laplace(result: xr.DataTree, problem: BoundaryValueProblem, basis: Basis, n
             compile_operator(problem, f"the operator of constraint {c.name!r}", c.operator, part.points[0])
             for c, part in zip(problem.constraints, nodes, strict=True)
         ]
-        stack = stack_of(problem, operators, nodes, basis, names=names)
+        stack = stack_of(problem, operators, nodes, representation, names=names)
         position = fitted[schema.WEIGHT].values.ravel()
         if problem.parameter_names:
             position = np.concatenate([position, fitted[schema.PARAMETER_SCORE].values])
         residual, jacobian = (np.asarray(part) for part in stack.residual_and_jacobian(position))
-    prior = dict(zip(problem.outputs, fitted[schema.AMPLITUDE].values.tolist(), strict=True))
+    if isinstance(stack, NetworkStack):
+        each = fitted[schema.WEIGHT_SCALE].values
+        prior = {name: float(each[part.start]) for name, part in stack.weight_blocks.items()}
+    else:
+        prior = dict(zip(problem.outputs, fitted[schema.AMPLITUDE].values.tolist(), strict=True))
     if problem.parameter_names:
         prior[PARAMETERS] = 1.0
     scales = Scales(noise=dict(zip(names, noise[schema.NOISE_SCALE].values.tolist(), strict=True)), prior=prior)

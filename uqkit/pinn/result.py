@@ -14,16 +14,18 @@ from uqkit.keys import numpy_generator
 from uqkit.pinn.diagnose import Finding
 from uqkit.pinn.fitted import Fit
 from uqkit.pinn.labels import draw_coords, field_dataset, grid_points, lattice_coords, units_of, variable
+from uqkit.pinn.network_stack import FieldNetwork
 from uqkit.pinn.operators import outputs_and_quantities
 from uqkit.pinn.outcome import Outcome
 from uqkit.pinn.predict import Prediction, predict, predict_draws, prediction_stack
+from uqkit.pinn.representation_record import representation_record
 from uqkit.pinn.stack import PARAMETERS
-from uqkit.pinn.tables import diagnostics_group, evidence_group, noise_group, reference_at
+from uqkit.pinn.tables import diagnostics_group, evidence_group, noise_group, optimisation_group, reference_at
 from uqkit.pinn.target import NOISE_SCALE
 from uqkit.problems import BoundaryValueProblem, FieldReference, Measured
 from uqkit.results import Provenance, as_record, build, schema
 
-__all__ = ["assemble"]
+__all__ = ["assemble", "parameter_draws"]
 
 _N_PRIOR_DRAWS = 100
 
@@ -41,12 +43,12 @@ def assemble(
 ) -> xr.DataTree:
     """The result of `infer`."""
     problem = found.setting.problem
-    stack = prediction_stack(problem, found.basis, outputs_and_quantities(problem), grid_points(lattice))
+    stack = prediction_stack(problem, found.representation, outputs_and_quantities(problem), grid_points(lattice))
     drawn = predict_draws(stack, outcome.position)
     predicted = (
         predict(stack, found.laplace) if outcome.gaussian else {n: Prediction.of_draws(v) for n, v in drawn.items()}
     )
-    parameters = _parameter_draws(found, outcome)
+    parameters = parameter_draws(found, outcome)
     groups = {
         schema.ESTIMATES: _estimates(found, outcome, predicted, parameters, lattice),
         schema.POSTERIOR: _posterior(found, outcome, parameters),
@@ -56,16 +58,7 @@ def assemble(
         schema.SAMPLE_STATS: None if outcome.draws is None else sample_stats(outcome.draws),
         schema.NOISE: noise_group(found, outcome),
         schema.EVIDENCE: evidence_group(found),
-        schema.OPTIMISATION: xr.Dataset(
-            {
-                schema.OBJECTIVE: variable(
-                    (schema.ITERATION,),
-                    found.laplace.mode.objective,
-                    "nats",
-                    "minus the log joint density, up to a constant",
-                )
-            }
-        ),
+        schema.OPTIMISATION: optimisation_group(found),
         **_data_groups(found, lattice),
         schema.VARIATIONAL: _fitted_group(found, outcome),
         schema.DIAGNOSTICS: diagnostics_group(found, outcome, predicted, lattice, findings),
@@ -81,7 +74,7 @@ def assemble(
     return build({name: group for name, group in groups.items() if group is not None and group.data_vars}, provenance)
 
 
-def _parameter_draws(found: Fit, outcome: Outcome) -> dict[str, Float[np.ndarray, "chain draw"]]:
+def parameter_draws(found: Fit, outcome: Outcome) -> dict[str, Float[np.ndarray, "chain draw"]]:
     """Parameters and sampled noise scales at each draw, in their own units."""
     names = found.stack.parameter_names
     drawn: dict[str, Float[np.ndarray, "chain draw"]] = {}
@@ -244,40 +237,37 @@ def _references(
 
 
 def _fitted_group(found: Fit, outcome: Outcome) -> xr.Dataset:
-    """The fitted fields: features, weights at the mode, and the draws where they are no Gaussian's."""
-    stack, basis, mode = found.stack, found.basis, found.laplace.mode
-    n_outputs, m = len(stack.outputs), stack.n_features
-    weights = mode.position[: n_outputs * m].reshape(n_outputs, m)
-    amplitude = [mode.scales.prior[name] for name in stack.outputs]
-    variables = {
-        schema.FREQUENCY: variable((schema.FEATURE, schema.COORDINATE), basis.frequency, "rad", "per half-width"),
-        schema.PHASE: variable((schema.FEATURE,), basis.phase, "rad", "phase"),
-        schema.CENTRE: variable((schema.COORDINATE,), basis.centre, "see coordinates", "centre of the domain"),
-        schema.HALF_WIDTH: variable(
-            (schema.COORDINATE,), basis.half_width, "see coordinates", "half-width of the domain"
-        ),
-        schema.WEIGHT: variable((schema.FIELD, schema.FEATURE), weights, "see field", "weights at the mode"),
-        schema.AMPLITUDE: variable((schema.FIELD,), amplitude, "see field", "prior standard deviation of the field"),
-    }
-    coords: dict[str, Any] = {
-        schema.FIELD: list(stack.outputs),
-        schema.COORDINATE: list(found.setting.problem.domain.names),
-    }
+    """The fitted fields: what they are made of, weights at the mode, and the draws where they are no Gaussian's."""
+    stack, mode = found.stack, found.laplace.mode
+    variables, coords, attrs = representation_record(found.setting, found.representation)
+    dims, shape = ((schema.FIELD, schema.FEATURE), (len(stack.outputs), -1))
+    units, text = "see field", "prior standard deviation of the field"
+    if isinstance(found.representation, FieldNetwork):
+        dims, shape, units, text = (schema.NETWORK_WEIGHT,), (-1,), "1", "prior standard deviation of each weight"
+        prior = mode.scales.dims(stack.dim_blocks)[: stack.n_weights]
+        variables[schema.WEIGHT_SCALE] = variable(dims, prior, units, text)
+    else:
+        amplitude = [mode.scales.prior[name] for name in stack.outputs]
+        variables[schema.AMPLITUDE] = variable((schema.FIELD,), amplitude, units, text)
+    weights = mode.position[: stack.n_weights].reshape(shape)
+    variables[schema.WEIGHT] = variable(dims, weights, units, "weights at the mode")
+    coords[schema.FIELD] = list(stack.outputs)
+    coords[schema.COORDINATE] = list(found.setting.problem.domain.names)
     if stack.parameter_names:
         coords[schema.PARAMETER] = list(stack.parameter_names)
         variables[schema.PARAMETER_SCORE] = variable(
             (schema.PARAMETER,),
-            mode.position[n_outputs * m :],
+            mode.position[stack.n_weights :],
             "1",
             "standard normal scores of the parameters at the mode",
         )
     if not outcome.gaussian:
         coords.update(draw_coords(outcome.position))
-        draws = outcome.position[:, :, : n_outputs * m].reshape(*outcome.position.shape[:2], n_outputs, m)
         chain = (schema.CHAIN, schema.DRAW)
-        variables[schema.WEIGHT_DRAW] = variable((*chain, schema.FIELD, schema.FEATURE), draws, "see field", "weights")
+        draws = outcome.position[:, :, : stack.n_weights].reshape(*outcome.position.shape[:2], *shape)
+        variables[schema.WEIGHT_DRAW] = variable((*chain, *dims), draws, units, "weights")
         if stack.parameter_names:
             variables[schema.PARAMETER_SCORE_DRAW] = variable(
                 (*chain, schema.PARAMETER), outcome.position[:, :, stack.dim_blocks[PARAMETERS]], "1", "scores"
             )
-    return xr.Dataset(variables, coords, {"activation": type(basis.activation).__name__})
+    return xr.Dataset(variables, coords, attrs)

@@ -3,7 +3,9 @@
 import time
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -12,26 +14,34 @@ from jaxtyping import Float, Key
 
 from uqkit._typing import PRNGKey
 from uqkit.errors import InputError, UqkitWarning
-from uqkit.inference import GaussNewton, MacKay, RandomisedMAP, Sampler
+from uqkit.inference import Draws, GaussNewton, LevenbergMarquardt, MacKay, RandomisedMAP, Sampler
 from uqkit.keys import as_key, key_label, numpy_generator
+from uqkit.pinn.adam import AdamBalanced
 from uqkit.pinn.collocation import Collocation
 from uqkit.pinn.density import whitened
 from uqkit.pinn.diagnose import Finding, findings
 from uqkit.pinn.features import RandomFeatures
 from uqkit.pinn.fit import fit
 from uqkit.pinn.fitted import Fit
-from uqkit.pinn.methods import Exact, HeldOutTolerance, Sampled
+from uqkit.pinn.labels import grid_points
+from uqkit.pinn.methods import AttainedTolerance, Exact, HeldOutTolerance, Sampled
+from uqkit.pinn.network import Network
+from uqkit.pinn.operators import outputs_and_quantities
 from uqkit.pinn.outcome import Outcome
-from uqkit.pinn.result import assemble
-from uqkit.pinn.setting import Setting, prepare
+from uqkit.pinn.predict import predict_draws, prediction_stack
+from uqkit.pinn.result import assemble, parameter_draws
+from uqkit.pinn.setting import FieldPrior, Setting, prepare
 from uqkit.pinn.target import FieldTarget
 from uqkit.problems import BoundaryValueProblem, Integrated, Region
 
 __all__ = ["infer"]
 
-type Method = Exact | GaussNewton | RandomisedMAP | Sampler
+type Method = Exact | GaussNewton | LevenbergMarquardt | AdamBalanced | RandomisedMAP | Sampler
+type Noise = MacKay | Sampled | HeldOutTolerance | AttainedTolerance
 
 _N_CHAINS = 4
+# Points of the grid at which the mixing of chains is judged.
+_N_JUDGED = 30
 # Points a coordinate at which fields are reported, by the number of coordinates.
 _GRID = {1: 201, 2: 41, 3: 15}
 
@@ -39,9 +49,9 @@ _GRID = {1: 201, 2: 41, 3: 15}
 def infer(
     problem: BoundaryValueProblem,
     *,
-    field: RandomFeatures | None = None,
+    field: FieldPrior | None = None,
     method: Method | None = None,
-    noise: MacKay | Sampled | HeldOutTolerance | None = None,
+    noise: Noise | None = None,
     collocation: Collocation | None = None,
     key: PRNGKey,
     n_draws: int = 1_000,
@@ -82,26 +92,23 @@ def infer(
         2212.12474 (its exact posterior); MacKay (1992), Neural Computation 4 (evidence and scales).
     """
     started = time.perf_counter()
-    method = GaussNewton() if method is None else method
-    if not isinstance(method, (Exact, GaussNewton, RandomisedMAP, Sampler)):
-        raise InputError(
-            f"`method` is {method!r}; pass Exact(), GaussNewton(), RandomisedMAP(), NUTS(), MCLMC() or alike."
-        )
+    method = _checked_method(field, method)
     typed = as_key(key)
     fit_key, draw_key, prior_key = jax.random.split(typed, 3)
     setting = prepare(problem, field, collocation, key=fit_key)
-    noise = _checked_noise(problem, method, noise)
+    noise = _checked_noise(setting, method, noise)
     if n_draws < _N_CHAINS:
         raise InputError(f"n_draws={n_draws}: pass at least {_N_CHAINS}.")
-    if store is not None and not isinstance(method, Sampler):
+    if store is not None and not isinstance(method, Sampler) and isinstance(setting.prior, RandomFeatures):
         raise InputError(
-            f"`store` keeps the run of a sampler, and {type(method).__name__}() is over in seconds; leave it out."
+            f"`store` keeps the run of a sampler or the training of a network; {type(method).__name__}() is over in "
+            "seconds, leave it out."
         )
     lattice = _lattice(problem, grid)
-    found = _fitted(setting, method, noise, progress)
-    outcome = _drawn(found, method, noise, n_draws, draw_key, store, progress)
-    _warn(findings(found, None))  # a sampler warns of its draws itself
+    found = _fitted(setting, method, noise, store, progress)
+    outcome = _drawn(found, method, noise, n_draws, draw_key, lattice, store, progress)
     verdict = findings(found, outcome.draws)
+    _warn(verdict)
     return assemble(
         found,
         outcome,
@@ -119,16 +126,44 @@ def infer(
     )
 
 
-def _checked_noise(
-    problem: BoundaryValueProblem, method: Method, noise: MacKay | Sampled | HeldOutTolerance | None
-) -> MacKay | Sampled | HeldOutTolerance:
-    sampler = isinstance(method, Sampler)
-    if noise is None:
-        return Sampled() if sampler else MacKay()
-    if not isinstance(noise, (MacKay, Sampled, HeldOutTolerance)):
+def _checked_method(field: Any, method: Method | None) -> Method:
+    """The method, chosen where it is None, if it can find fields of this kind."""
+    network = isinstance(field, Network)
+    if method is None:
+        return LevenbergMarquardt() if network else GaussNewton()
+    search = method.method if isinstance(method, RandomisedMAP) else method
+    if isinstance(search, Sampler):
+        return method
+    if network and not isinstance(search, (LevenbergMarquardt, AdamBalanced)):
         raise InputError(
-            f"`noise` is {noise!r}; pass MacKay(), HeldOutTolerance(constraint=...), or with a sampler Sampled()."
+            f"`method` is {method!r}, but the field is a Network; pass LevenbergMarquardt(), AdamBalanced(), "
+            "RandomisedMAP(method=LevenbergMarquardt()), NUTS() or another sampler."
         )
+    if not network and not isinstance(search, (Exact, GaussNewton)):
+        raise InputError(
+            f"`method` is {method!r}; pass Exact(), GaussNewton(), RandomisedMAP(), NUTS(), MCLMC() or alike; "
+            "LevenbergMarquardt() and AdamBalanced() are for field=Network(...)."
+        )
+    return method
+
+
+def _checked_noise(setting: Setting, method: Method, noise: Noise | None) -> Noise:
+    problem, sampler = setting.problem, isinstance(method, Sampler)
+    if noise is None:
+        if sampler:
+            return Sampled()
+        fresh = any(
+            isinstance(c.noise, Integrated) and part is not None
+            for c, part in zip(problem.constraints, setting.held_out, strict=True)
+        )
+        return AttainedTolerance() if fresh and not isinstance(setting.prior, RandomFeatures) else MacKay()
+    if not isinstance(noise, (MacKay, Sampled, HeldOutTolerance, AttainedTolerance)):
+        raise InputError(
+            f"`noise` is {noise!r}; pass MacKay(), AttainedTolerance(), HeldOutTolerance(constraint=...), or with a "
+            "sampler Sampled()."
+        )
+    if isinstance(noise, HeldOutTolerance) and not isinstance(setting.prior, RandomFeatures):
+        raise InputError("HeldOutTolerance() is for RandomFeatures; with a network use AttainedTolerance().")
     laws = [c.name for c in problem.constraints if isinstance(c.noise, Integrated) and isinstance(c.points, Region)]
     if isinstance(noise, HeldOutTolerance) and noise.constraint not in laws:
         raise InputError(
@@ -164,13 +199,16 @@ def _lattice(
     return lattice
 
 
-def _fitted(setting: Setting, method: Method, noise: MacKay | Sampled | HeldOutTolerance, progress: bool | None) -> Fit:
+def _fitted(setting: Setting, method: Method, noise: Noise, store: str | Path | None, progress: bool | None) -> Fit:
     search = method.method if isinstance(method, RandomisedMAP) else method
+    if not isinstance(search, (GaussNewton, LevenbergMarquardt, AdamBalanced)):
+        search = LevenbergMarquardt() if isinstance(setting.prior, Network) else GaussNewton()
     return fit(
         setting,
-        search if isinstance(search, GaussNewton) else GaussNewton(),
+        search,
         MacKay() if isinstance(noise, Sampled) else noise,
         require_linear=isinstance(method, Exact),
+        store=None if isinstance(method, Sampler) else store,
         progress=progress,
     )
 
@@ -178,18 +216,26 @@ def _fitted(setting: Setting, method: Method, noise: MacKay | Sampled | HeldOutT
 def _drawn(
     found: Fit,
     method: Method,
-    noise: MacKay | Sampled | HeldOutTolerance,
+    noise: Noise,
     n_draws: int,
     key: Key[jax.Array, ""],
+    lattice: Mapping[str, Float[np.ndarray, " entry"]],
     store: str | Path | None,
     progress: bool | None,
 ) -> Outcome:
     mode = found.laplace.mode
     learned = np.array([mode.scales.noise[name] for name in found.stack.names])
     if isinstance(method, Sampler):
-        return _sampled(found, method, noise, key, store, progress)
+        return _sampled(found, method, noise, key, lattice, store, progress)
     if isinstance(method, RandomisedMAP):
-        members = method.members(found.stack, mode, nonlinear=found.nonlinear, key=key, progress=progress)
+        members = method.members(
+            found.stack,
+            mode,
+            nonlinear=found.nonlinear,
+            key=key,
+            from_prior=isinstance(found.setting.prior, Network),
+            progress=progress,
+        )
         position = members[: len(members) // 2 * 2].reshape(2, -1, members.shape[1])
     else:
         n_each = n_draws // _N_CHAINS
@@ -208,20 +254,50 @@ def _drawn(
 def _sampled(
     found: Fit,
     method: Sampler,
-    noise: MacKay | Sampled | HeldOutTolerance,
+    noise: Noise,
     key: Key[jax.Array, ""],
+    lattice: Mapping[str, Float[np.ndarray, " entry"]],
     store: str | Path | None,
     progress: bool | None,
 ) -> Outcome:
     white, sampled = whitened(found, noise)
-    draws = method.sample(white, key=key, store=store, progress=progress)
+    with warnings.catch_warnings():
+        # The sampler judges weights; what counts here are parameters and fields, and they are judged below.
+        warnings.simplefilter("ignore", UqkitWarning)
+        draws = method.sample(white, key=key, store=store, progress=progress)
     target = white.target
     assert isinstance(target, FieldTarget)
     with jax.enable_x64(True):
         flat = jax.vmap(white.unwhitened)(jax.numpy.asarray(draws.position.reshape(-1, white.n_dims)))
         scales = np.asarray(jax.vmap(target.noise_scales)(flat)).reshape(*draws.position.shape[:2], -1)
         position = np.asarray(flat).reshape(draws.position.shape)
-    return Outcome(position, scales, sampled, independent=draws.independent, gaussian=False, draws=draws)
+    outcome = Outcome(position, scales, sampled, independent=draws.independent, gaussian=False, draws=None)
+    return replace(outcome, draws=_judged(found, outcome, draws, lattice))
+
+
+def _judged(found: Fit, outcome: Outcome, draws: Draws, lattice: Mapping[str, Float[np.ndarray, " entry"]]) -> Draws:
+    """The draws with R-hat and effective sizes of the parameters, of sampled scales, and of the fields at some points.
+
+    Weights themselves are not unique, least of all those of a network.
+    """
+    problem = found.setting.problem
+    points = grid_points(lattice)
+    points = points[np.linspace(0, len(points) - 1, min(len(points), _N_JUDGED)).astype(int)]
+    operators = {name: outputs_and_quantities(problem)[name] for name in problem.outputs}
+    stack = prediction_stack(problem, found.representation, operators, points)
+    values = {
+        f"{name} at {_place(problem, points, i)}": column
+        for name, field in predict_draws(stack, outcome.position).items()
+        for i, column in enumerate(np.moveaxis(field, 2, 0))
+    }
+    # A value that is known exactly does not move.
+    values = {name: column for name, column in values.items() if np.ptp(column) > 0}
+    values |= parameter_draws(found, outcome)
+    return draws.judged_by(np.stack(list(values.values()), axis=2), list(values))
+
+
+def _place(problem: BoundaryValueProblem, points: Float[np.ndarray, "point coordinate"], i: int) -> str:
+    return ", ".join(f"{name}={value:.3g}" for name, value in zip(problem.domain.names, points[i], strict=True))
 
 
 def _warn(found: list[Finding]) -> None:

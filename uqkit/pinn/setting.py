@@ -1,21 +1,35 @@
 """What is fixed before anything is fitted: operators, points, and the prior of the fields."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Key
+from jaxtyping import Float, Int, Key
 
 from uqkit.errors import InputError
-from uqkit.pinn.collocation import Collocation, GaussGrid, SobolPoints, random_points, region_points
+from uqkit.pinn.collocation import (
+    Collocation,
+    GaussGrid,
+    ResidualAdaptive,
+    SobolPoints,
+    adapted_points,
+    random_points,
+    region_points,
+)
 from uqkit.pinn.features import Basis, GaussianPairs, RandomFeatures
+from uqkit.pinn.network import Network, TrainedFeatures
 from uqkit.pinn.operators import Operator, compile_operator
 from uqkit.pinn.stack import Nodes, nodes_of
+from uqkit.pinn.trained import TrainedBasis
 from uqkit.problems import BoundaryValueProblem, Region
 
-__all__ = ["N_HELD_OUT", "Setting", "prepare"]
+__all__ = ["N_HELD_OUT", "FieldPrior", "Setting", "Trained", "Training", "adapted", "prepare"]
+
+type FieldPrior = RandomFeatures | Network | TrainedFeatures
 
 # Points on which what was not fitted is looked at, in each constraint that holds on a region.
 N_HELD_OUT = 600
@@ -24,6 +38,40 @@ _MOST_GRID_COORDINATES = 3
 # Features by the number of coordinates.
 _N_FEATURES = {1: 100, 2: 400}
 _MOST_FEATURES = 1_000
+
+
+@dataclass(frozen=True)
+class Training:
+    """What happened while a network was trained.
+
+    Attributes:
+        objective: Minus the log joint density before each iteration, in nats; empty after Adam.
+        n_evaluations: Evaluations of the stacked residual, with and without derivatives.
+        step: Steps of Adam at which the following was recorded.
+        loss: Of each constraint there, before balancing.
+        balance: Weight of each constraint there.
+    """
+
+    objective: Float[np.ndarray, " iteration"]
+    n_evaluations: int
+    step: Int[np.ndarray, " record"] | None = None
+    loss: Float[np.ndarray, "record constraint"] | None = None
+    balance: Float[np.ndarray, "record constraint"] | None = None
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Features that were trained for a problem.
+
+    Attributes:
+        basis: The features.
+        start: Weights of the last layer that they were trained with, and scores of the parameters.
+        training: How it went.
+    """
+
+    basis: TrainedBasis
+    start: Float[np.ndarray, " dim"]
+    training: Training | None
 
 
 @dataclass(frozen=True)
@@ -40,10 +88,11 @@ class Setting:
         key: All randomness of the setting.
         basis_key: Randomness of the features.
         relaxed: Factors on tolerances.
+        trained: Features that were trained for it.
     """
 
     problem: BoundaryValueProblem
-    prior: RandomFeatures
+    prior: FieldPrior
     operators: tuple[Operator, ...]
     nodes: tuple[Nodes, ...]
     held_out: tuple[Nodes | None, ...]
@@ -51,6 +100,7 @@ class Setting:
     key: Key[jax.Array, ""]
     basis_key: Key[jax.Array, ""]
     relaxed: Mapping[str, float] = field(default_factory=dict)
+    trained: "Trained | None" = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -59,18 +109,28 @@ class Setting:
 
     def coarser(self, n_features: int) -> "Setting":
         """The same problem with no more than this many features, and collocation to match: for searches."""
-        if self.prior.n_features <= n_features:
+        if not isinstance(self.prior, RandomFeatures) or self.prior.n_features <= n_features:
             return self
         return prepare(self.problem, replace(self.prior, n_features=n_features), None, key=self.key)
 
-    def basis(self, value: float) -> Basis:
-        """Features for one value of what the frequencies leave open."""
-        return self.prior.basis(self.problem.domain, value, key=self.basis_key)
+    @property
+    def candidates(self) -> tuple[float, ...]:
+        """Values of the number that the features leave open; one where nothing is."""
+        return (
+            tuple(map(float, self.prior.frequencies.candidates)) if isinstance(self.prior, RandomFeatures) else (1.0,)
+        )
+
+    def basis(self, value: float) -> Basis | TrainedBasis:
+        """Features for one value of what is left open."""
+        if self.trained is not None:
+            return self.trained.basis
+        assert isinstance(self.prior, RandomFeatures)
+        return self.prior.basis(self.problem.domain, value, periodic=self.problem.periodic, key=self.basis_key)
 
 
 def prepare(
     problem: BoundaryValueProblem,
-    prior: RandomFeatures | None,
+    prior: FieldPrior | None,
     collocation: Collocation | None,
     *,
     key: Key[jax.Array, ""],
@@ -85,15 +145,15 @@ def prepare(
             f"the problem is a {type(problem).__name__}; pass a uqkit.BoundaryValueProblem, or uqkit.load(name)."
         )
     prior = _default_field(problem) if prior is None else prior
-    if not isinstance(prior, RandomFeatures):
-        raise InputError(f"`field` is {prior!r}; pass RandomFeatures(...).")
+    if not isinstance(prior, (RandomFeatures, Network, TrainedFeatures)):
+        raise InputError(f"`field` is {prior!r}; pass RandomFeatures(...), Network(...) or TrainedFeatures(...).")
     collocation = _default_collocation(problem, prior) if collocation is None else collocation
     with jax.enable_x64(True):
         return _placed(problem, prior, collocation, key)
 
 
 def _placed(
-    problem: BoundaryValueProblem, prior: RandomFeatures, collocation: Collocation, key: Key[jax.Array, ""]
+    problem: BoundaryValueProblem, prior: FieldPrior, collocation: Collocation, key: Key[jax.Array, ""]
 ) -> Setting:
     basis_key, node_key, held_out_key = jax.random.split(key, 3)
     operators, nodes, held_out = [], [], []
@@ -104,7 +164,7 @@ def _placed(
         region = constraint.points
         if given is None:
             assert isinstance(region, Region)
-            points, weights = region_points(region, collocation, key=jax.random.fold_in(node_key, i))
+            points, weights = _points_of(region, collocation, None, jax.random.fold_in(node_key, i))
             fresh = random_points(region, N_HELD_OUT, key=jax.random.fold_in(held_out_key, i))
             held_out.append(nodes_of(problem, constraint, *fresh))
         else:
@@ -117,6 +177,34 @@ def _placed(
     return Setting(problem, prior, tuple(operators), tuple(nodes), tuple(held_out), collocation, key, basis_key)
 
 
+def _points_of(
+    region: Region,
+    rule: Collocation,
+    residual: Callable[[Any], Float[np.ndarray, " point"]] | None,
+    key: Key[jax.Array, ""],
+) -> tuple[Float[np.ndarray, "point coordinate"], Float[np.ndarray, " point"]]:
+    if isinstance(rule, ResidualAdaptive):
+        return adapted_points(region, rule, residual, key=key)
+    return region_points(region, rule, key=key)
+
+
+def adapted(
+    setting: Setting,
+    residual: Callable[[int, Float[np.ndarray, "point coordinate"]], Float[np.ndarray, " point"]],
+    *,
+    key: Key[jax.Array, ""],
+) -> tuple[Nodes, ...]:
+    """New nodes by the residual of each constraint (number, points -> absolute values), where they hold on a region."""
+    nodes = []
+    for i, (constraint, old) in enumerate(zip(setting.problem.constraints, setting.nodes, strict=True)):
+        region = constraint.points
+        if isinstance(region, Region):
+            placed = _points_of(region, setting.collocation, partial(residual, i), jax.random.fold_in(key, i))
+            old = nodes_of(setting.problem, constraint, *placed)
+        nodes.append(old)
+    return tuple(nodes)
+
+
 def _default_field(problem: BoundaryValueProblem) -> RandomFeatures:
     n_features = _N_FEATURES.get(len(problem.domain), _MOST_FEATURES)
     if any(isinstance(constraint.points, Region) for constraint in problem.constraints):
@@ -124,7 +212,9 @@ def _default_field(problem: BoundaryValueProblem) -> RandomFeatures:
     return RandomFeatures(frequencies=GaussianPairs())
 
 
-def _default_collocation(problem: BoundaryValueProblem, prior: RandomFeatures) -> Collocation:
+def _default_collocation(problem: BoundaryValueProblem, prior: FieldPrior) -> Collocation:
+    if not isinstance(prior, RandomFeatures):
+        return ResidualAdaptive()
     n_points = 2 * prior.n_features * len(problem.outputs)
     if len(problem.domain) > _MOST_GRID_COORDINATES:
         return SobolPoints(n=2 ** math.ceil(math.log2(n_points)))

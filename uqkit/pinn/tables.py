@@ -11,7 +11,9 @@ from scipy.special import ndtri
 
 from uqkit.pinn.diagnose import Finding, constraint_residuals
 from uqkit.pinn.fitted import Fit
+from uqkit.pinn.gradients import gradient_shares, gradient_table
 from uqkit.pinn.labels import INTERVAL, grid_points, variable
+from uqkit.pinn.network_stack import NetworkStack
 from uqkit.pinn.outcome import Outcome
 from uqkit.pinn.predict import Prediction
 from uqkit.pinn.stack import PARAMETERS
@@ -19,7 +21,7 @@ from uqkit.problems import BoundaryValueProblem, FieldReference
 from uqkit.problems.boundary import by_name
 from uqkit.results import schema
 
-__all__ = ["diagnostics_group", "evidence_group", "noise_group", "reference_at"]
+__all__ = ["diagnostics_group", "evidence_group", "noise_group", "optimisation_group", "reference_at"]
 
 _LEVELS = (0.5, 0.8, 0.95)
 
@@ -95,6 +97,40 @@ def evidence_group(found: Fit) -> xr.Dataset:
     )
 
 
+def optimisation_group(found: Fit) -> xr.Dataset:
+    """How the mode was found; of a network also how it was trained, and what pulls at its weights."""
+    names = list(found.stack.names)
+    variables = {
+        schema.OBJECTIVE: variable(
+            (schema.ITERATION,),
+            found.laplace.mode.objective,
+            "nats",
+            "minus the log joint density, up to a constant",
+        )
+    }
+    coords: dict[str, Any] = {}
+    training = found.training
+    if training is not None and len(training.objective):
+        variables[schema.TRAINING_OBJECTIVE] = variable(
+            (schema.TRAINING_ITERATION,), training.objective, "nats", "the same while training, at changing points"
+        )
+    if training is not None and training.loss is not None:
+        coords.update({schema.STEP: training.step, schema.CONSTRAINT: names})
+        dims = (schema.STEP, schema.CONSTRAINT)
+        variables[schema.LOSS] = variable(dims, training.loss, "see noise", "mean squared residual of a mini-batch")
+        variables[schema.BALANCE] = variable(dims, training.balance, "1", "weight of the loss")
+    if isinstance(found.stack, NetworkStack):
+        layers = [name for name, part in found.stack.weight_blocks.items() for _ in range(part.stop - part.start)]
+        coords.update({schema.CONSTRAINT: names, schema.LAYER: (schema.NETWORK_WEIGHT, layers)})
+        variables[schema.GRADIENT] = variable(
+            (schema.CONSTRAINT, schema.NETWORK_WEIGHT),
+            gradient_table(found.stack, found.laplace.mode.position),
+            "see noise",
+            "derivative of the mean squared residual by each weight, where the search ended",
+        )
+    return xr.Dataset(variables, coords)
+
+
 def diagnostics_group(
     found: Fit,
     outcome: Outcome,
@@ -115,6 +151,14 @@ def diagnostics_group(
         ),
     }
     coords: dict[str, Any] = {}
+    if isinstance(found.stack, NetworkStack):
+        coords[schema.CONSTRAINT] = list(found.stack.names)
+        variables[schema.GRADIENT_SHARE] = variable(
+            (schema.CONSTRAINT,),
+            gradient_shares(gradient_table(found.stack, found.laplace.mode.position)),
+            "1",
+            "norm of the constraint's gradient over the sum of all, losses not balanced",
+        )
     known = {n: r for n, r in problem.references.items() if isinstance(r, FieldReference)}
     if known:
         points = grid_points(lattice)

@@ -48,17 +48,36 @@ CONSTRAINT = "constraint"
 PARAMETER = "parameter"
 COORDINATE = "coordinate"
 FEATURE = "feature"
+NETWORK_NUMBER = "network_number"
+NETWORK_WEIGHT = "network_weight"
 FIELD = "field"
 QUANTITY = "quantity"
 LEVEL = "level"
 CANDIDATE = "candidate"
 ITERATION = "iteration"
+TRAINING_ITERATION = "training_iteration"
+STEP = "step"
 FINDING = "finding"
 DIMENSIONS = frozenset(
     {
         *(CHAIN, DRAW, INPUT, INPUT_OTHER, GROUP, GROUP_OTHER, OUTPUT, POINT, FAILURE, N_EVALUATIONS),
         *(FUNCTION, LAW, CONTROL, COMPONENT, BATCH),
-        *(CONSTRAINT, PARAMETER, COORDINATE, FEATURE, FIELD, QUANTITY, LEVEL, CANDIDATE, ITERATION, FINDING),
+        *(
+            CONSTRAINT,
+            PARAMETER,
+            COORDINATE,
+            FEATURE,
+            NETWORK_NUMBER,
+            NETWORK_WEIGHT,
+            FIELD,
+            QUANTITY,
+            LEVEL,
+            CANDIDATE,
+            ITERATION,
+            TRAINING_ITERATION,
+            STEP,
+            FINDING,
+        ),
     }
 )
 
@@ -110,9 +129,17 @@ LOG_EVIDENCE = "log_evidence"
 CHOSEN = "chosen"
 HELD_OUT_RESIDUAL = "held_out_residual"
 OBJECTIVE = "objective"
+TRAINING_OBJECTIVE = "training_objective"
+LOSS = "loss"
+BALANCE = "balance"
+GRADIENT = "gradient"
+GRADIENT_SHARE = "gradient_share"
+LAYER = "layer"
 
 # Fields
 FREQUENCY = "frequency"
+NETWORK = "network"
+WEIGHT_SCALE = "weight_scale"
 PHASE = "phase"
 CENTRE = "centre"
 HALF_WIDTH = "half_width"
@@ -163,7 +190,20 @@ VARIABLES = frozenset(
         COMPONENT_SHARE,
         CRITERION,
         *(NOISE_SCALE, N_OBSERVATIONS, EFFECTIVE_PARAMETERS, RMS_RESIDUAL, IDENTIFIED, LOG_EVIDENCE, CHOSEN),
-        *(HELD_OUT_RESIDUAL, OBJECTIVE, FREQUENCY, PHASE, CENTRE, HALF_WIDTH, WEIGHT, WEIGHT_DRAW, AMPLITUDE),
+        *(
+            HELD_OUT_RESIDUAL,
+            OBJECTIVE,
+            *(TRAINING_OBJECTIVE, LOSS, BALANCE, GRADIENT, GRADIENT_SHARE),
+            FREQUENCY,
+            NETWORK,
+            WEIGHT_SCALE,
+            PHASE,
+            CENTRE,
+            HALF_WIDTH,
+            WEIGHT,
+            WEIGHT_DRAW,
+            AMPLITUDE,
+        ),
         *(PARAMETER_SCORE, PARAMETER_SCORE_DRAW, RELATIVE_ERROR, COVERAGE, RMS_Z, CONDITION_NUMBER, LAPLACE_SHIFT),
         *(R_HAT, ESS_BULK, ESS_TAIL, FINDING_TEXT, PRIOR_SHARE),
     }

@@ -14,7 +14,10 @@ from tests.benchmarks.comparison import PROBABILITY, Row
 # A workflow joins by modules of this folder with `rows(long: bool) -> Iterator[Row]`, named here; each runs alone too.
 WORKFLOWS = {
     "sensitivity": ("pick_freeze", "importance", "importance_limits"),
-    "pinn": ("pinn_forward", "pinn_inverse", "pinn_sampling", "pinn_scales"),
+    "pinn": (
+        *("pinn_forward", "pinn_inverse", "pinn_sampling", "pinn_scales"),
+        *("pinn_networks", "pinn_network_sampling"),
+    ),
 }
 MODULES = tuple(module for modules in WORKFLOWS.values() for module in modules)
 

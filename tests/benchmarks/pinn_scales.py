@@ -21,8 +21,9 @@ from uqkit import pinn
 from uqkit.inference import GaussNewton, Scales
 from uqkit.inputs import ScrambledSobol
 from uqkit.keys import as_key, numpy_generator
+from uqkit.pinn.representation import stack_of
 from uqkit.pinn.setting import prepare
-from uqkit.pinn.stack import Stack, stack_of
+from uqkit.pinn.stack import Stack
 from uqkit.problems import BoundaryValueProblem, Constraint, FieldReference, Integrated, Measured
 from uqkit.results import schema
 

@@ -31,16 +31,24 @@ __all__ = ["panels", "table"]
 @plain_errors()
 def pinn(
     model: Annotated[str, typer.Argument(help="Catalogue name, file.py that defines `problem`, or module:attribute.")],
+    field: Annotated[
+        str, typer.Option(help="features (random waves), network (for fronts), or trained-features (its last layer).")
+    ] = "features",
     method: Annotated[
-        str, typer.Option(help="gauss-newton, exact, randomised-map, nuts, mclmc or adjusted-mclmc.")
-    ] = "gauss-newton",
+        str | None,
+        typer.Option(
+            help="gauss-newton, exact, randomised-map, nuts, mclmc or adjusted-mclmc; of a network "
+            "levenberg-marquardt or adam. The first of each by default."
+        ),
+    ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option(
             "--set",
             metavar="NAME=VALUE",
             help="A setting: frequencies (uniform-band, gaussian-pairs), features, limit, length-scale, nodes (of "
-            "collocation, along each coordinate), draws, chains.",
+            "collocation, along each coordinate), draws, chains; of a network widths (as 20,20,20), points (drawn "
+            "inside), iterations, steps.",
         ),
     ] = None,
     key: Key = 0,
@@ -50,20 +58,27 @@ def pinn(
     quiet: Quiet = False,
 ) -> None:
     """Posterior of a differential equation's solution and parameters: a table, a result file and a picture."""
+    from uqkit.errors import InputError
     from uqkit.pinn import infer
     from uqkit.problems import load
     from uqkit.results import save
 
     result_file, picture = output_files(model, None if out is None else str(out), None if plot is None else str(plot))
     settings = _settings(set_ or [])
-    chosen = _method(method, settings)
+    networked = field in _NETWORKS
+    if not networked and field != "features":
+        raise InputError(f"no field {field!r}; use --field features, {', '.join(_NETWORKS)}.")
+    _check_settings(field, settings)
+    by_default = "levenberg-marquardt" if field == "network" else "gauss-newton"
+    chosen = _method(by_default if method is None else method, settings)
+    fields = _network_and_points(field, settings) if networked else _field_and_nodes(settings)
     result = infer(
         load(model),
         method=chosen,
         key=key,
         store=store,
         progress=False if quiet else None,
-        **_field_and_nodes(settings),
+        **fields,
     )
     save(result, result_file)
     draw(panels(result), picture)
@@ -79,7 +94,15 @@ _NUMBERS: dict[str, Callable[[str], Any]] = {
     "nodes": int,
     "draws": int,
     "chains": int,
+    "points": int,
+    "iterations": int,
+    "steps": int,
+    "widths": lambda text: tuple(int(width) for width in text.split(",")),
 }
+_NETWORKS = ("network", "trained-features")
+# Settings of one kind of field alone.
+_OF_FEATURES = frozenset({"frequencies", "features", "limit", "length-scale", "nodes"})
+_OF_NETWORKS = frozenset({"widths", "points", "iterations", "steps"})
 
 
 def _settings(given: list[str]) -> dict[str, Any]:
@@ -97,17 +120,32 @@ def _settings(given: list[str]) -> dict[str, Any]:
     return settings
 
 
+def _check_settings(field: str, settings: dict[str, Any]) -> None:
+    from uqkit.errors import InputError
+
+    wrong = sorted((_OF_FEATURES if field in _NETWORKS else _OF_NETWORKS) & set(settings))
+    if wrong:
+        raise InputError(f"--set {', '.join(wrong)}: --field {field} takes no such setting.")
+
+
 def _method(name: str, settings: dict[str, Any]) -> Any:
     from uqkit import pinn
     from uqkit.errors import InputError
 
     samplers = {"nuts": pinn.NUTS, "mclmc": pinn.MCLMC, "adjusted-mclmc": pinn.AdjustedMCLMC}
     others = {"gauss-newton": pinn.GaussNewton, "exact": pinn.Exact, "randomised-map": pinn.RandomisedMAP}
+    trainings = {
+        "levenberg-marquardt": (pinn.LevenbergMarquardt, {"iterations": "max_iterations"}),
+        "adam": (pinn.AdamBalanced, {"steps": "n_steps"}),
+    }
     sizes = {field: settings.pop(option) for option, field in _SIZES.items() if option in settings}
     if name in samplers:
         return samplers[name](**sizes)
-    if name not in others:
-        raise InputError(f"no method {name!r}; use --method {', '.join([*others, *samplers])}.")
+    if name in trainings and not sizes:
+        kind, options = trainings[name]
+        return kind(**{field: settings.pop(option) for option, field in options.items() if option in settings})
+    if name not in (*others, *trainings):
+        raise InputError(f"no method {name!r}; use --method {', '.join([*others, *samplers, *trainings])}.")
     if sizes:
         raise InputError(
             f"--set {', '.join(sizes)}: {name} takes none of these; they are settings of {', '.join(samplers)}."
@@ -141,6 +179,19 @@ def _field_and_nodes(settings: dict[str, Any]) -> dict[str, Any]:
     return arguments
 
 
+def _network_and_points(field: str, settings: dict[str, Any]) -> dict[str, Any]:
+    from uqkit import pinn
+
+    network = pinn.Network(architecture=pinn.MLP(widths=settings.get("widths", (20, 20, 20))))
+    arguments: dict[str, Any] = {"field": network}
+    if field == "trained-features":
+        most = {"max_iterations": settings["iterations"]} if "iterations" in settings else {}
+        arguments["field"] = pinn.TrainedFeatures(network=network, training=pinn.LevenbergMarquardt(**most))
+    if "points" in settings:
+        arguments["collocation"] = pinn.ResidualAdaptive(n=settings["points"])
+    return arguments
+
+
 def table(result: "xr.DataTree") -> None:
     """Print parameters, fields and noise, and the verdict."""
     import numpy as np
@@ -151,7 +202,7 @@ def table(result: "xr.DataTree") -> None:
     attributes = result.attrs
     method = json.loads(attributes[schema.METHOD])
     typer.echo(
-        f"{attributes[schema.PROBLEM]}: {method['method']['type']}, {method['field']['n_features']} features, "
+        f"{attributes[schema.PROBLEM]}: {method['method']['type']}, {_kind(method['field'])}, "
         f"{attributes[schema.N_MODEL_EVALUATIONS]:,} evaluations of the residual, "
         f"{duration(attributes[schema.WALL_TIME])}"
     )
@@ -203,6 +254,15 @@ def table(result: "xr.DataTree") -> None:
     typer.echo(f"verdict {diagnostics[schema.VERDICT].item()}: {diagnostics[schema.VERDICT_TEXT].item()}")
 
 
+def _kind(field: dict[str, Any]) -> str:
+    """The field in words, from its record."""
+    if "n_features" in field:
+        return f"{field['n_features']} features"
+    network = field.get("network", field)
+    widths = "x".join(map(str, network["architecture"]["widths"]))
+    return f"network {widths}" if network is field else f"last layer of a network {widths}"
+
+
 def panels(result: "xr.DataTree") -> Panels:
     """What a picture of this result shows: the solution, what it leaves, and the first parameter."""
     from uqkit import pinn
@@ -218,6 +278,8 @@ def panels(result: "xr.DataTree") -> Panels:
     ]
     if f"{field}_reference" in result[schema.CONSTANT_DATA].to_dataset():
         drawn.insert(1, lambda ax: pinn.plot_error(result, field, ax=ax))
+    if json.loads(result.attrs[schema.METHOD])["field"]["type"] == "Network":
+        drawn.append(lambda ax: pinn.plot_training(result, ax=ax))
     parameters = [name for name in names if estimates[name].ndim == 0]
     if parameters:
         drawn.append(lambda ax: pinn.plot_parameter(result, parameters[0], ax=ax))

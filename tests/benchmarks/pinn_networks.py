@@ -33,7 +33,7 @@ _LEVEL = 0.95
 def rows(long: bool) -> Iterator[Row]:
     """Every claim, as it is measured."""
     yield from _table(long)
-    yield from _printed_rule(3 if long else 2)
+    yield from _printed_rule(10 if long else 5)
     yield from _front(10 if long else 3)
     yield from _frozen(10 if long else 3)
     yield from _step_time()
@@ -89,11 +89,11 @@ def _table(long: bool) -> Iterator[Row]:
 
 
 def _printed_rule(n_keys: int) -> Iterator[Row]:
-    what = f"relative error, Helmholtz 3x50 after 5,000 steps; {n_keys} keys"
+    what = f"relative error, Helmholtz 3x50 after 5,000 steps of Adam; {n_keys} keys"
     square_root = [_error(_trained(_SQUARE_ROOT, 5_000, key)) for key in range(n_keys)]
     printed = [_error(_trained(_PRINTED, 5_000, key)) for key in range(n_keys)]
-    yield measured(f"largest {what}, balanced by the square root", max(square_root), at_most=0.3)
-    yield measured(f"least {what}, balanced by the rule as printed", min(printed), at_least=0.9)
+    yield measured(f"{what}, balanced by the square root", *square_root, at_most=0.3)
+    yield measured(f"{what}, balanced by the rule as printed", *printed, at_least=0.9)
 
 
 def _solved(problem: BoundaryValueProblem, field: Any, key: int) -> tuple[xr.DataTree, float]:
@@ -117,8 +117,9 @@ def _front(n_keys: int) -> Iterator[Row]:
     )
     yield measured(f"CPU seconds, {what}, compilation included", *(s for _, s in runs), at_most=90.0)
     yield measured(f"least coverage of the 95% band, {what}", min(_coverage(r) for r, _ in runs), at_least=0.8)
-    for script in ("deepxde_burgers", "jinns_burgers"):
-        record = run_peer(script)
+    # DeepXDE's own example takes 15,000 steps of Adam first, and ends with a larger error.
+    for script, arguments in (("deepxde_burgers", ("--steps", 1_000)), ("jinns_burgers", ())):
+        record = run_peer(script, *arguments)
         if record is not None:
             yield measured(
                 f"relative error, {what}",

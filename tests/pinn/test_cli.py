@@ -25,7 +25,7 @@ def test_features_by_default(tmp_path):
     assert "verdict ok" in answer.output
     assert (tmp_path / "poisson_1d.png").read_bytes()[:4] == b"\x89PNG"
     found = uq.results.load(tmp_path / "poisson_1d.nc")
-    assert float(found["diagnostics"]["relative_error"].values[0]) < 1e-6
+    assert float(found["diagnostics"].to_dataset()["relative_error"].values[0]) < 1e-6
 
 
 @pytest.mark.parametrize(

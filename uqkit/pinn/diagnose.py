@@ -69,7 +69,11 @@ def findings(found: Fit, draws: Draws | None) -> list[Finding]:
 def _residual_findings(found: Fit) -> list[Finding]:
     residuals = constraint_residuals(found)
     if found.attained:
-        return [*_attained_findings(found), *_misfit_findings(found, residuals, exhausted=True)]
+        return [
+            *_attained_findings(found),
+            *_misfit_findings(found, residuals, exhausted=True),
+            *_search_findings(found),
+        ]
     doubts = []
     for name, (own, fresh) in residuals.items():
         if fresh > 1.0 and fresh > _HELD_OUT_RATIO * own:
@@ -93,14 +97,27 @@ def _residual_findings(found: Fit) -> list[Finding]:
             )
         )
     doubts.extend(_misfit_findings(found, residuals, exhausted))
-    if not found.laplace.mode.converged:
-        doubts.append(
+    return [*doubts, *_search_findings(found)]
+
+
+def _search_findings(found: Fit) -> list[Finding]:
+    """Of weights that are no mode."""
+    if found.training is not None and found.training.loss is not None:
+        return [
             Finding(
-                "the mode was not found in `max_iterations`; raise it, or start with a larger `continuation`.",
-                serious=True,
+                "Adam minimised losses of its own, whose minimum is not the posterior's mode: bands are those of the "
+                "network linearised where it ended.",
+                serious=False,
             )
+        ]
+    if found.attained or found.laplace.mode.converged:
+        return []
+    return [
+        Finding(
+            "the mode was not found in `max_iterations`; raise it, or start with a larger `continuation`.",
+            serious=True,
         )
-    return doubts
+    ]
 
 
 def _attained_findings(found: Fit) -> list[Finding]:
@@ -123,14 +140,6 @@ def _attained_findings(found: Fit) -> list[Finding]:
         for name, share in unexplained(found).items()
         if share > _UNEXPLAINED
     )
-    if found.training is not None and found.training.loss is not None:
-        doubts.append(
-            Finding(
-                "Adam minimised balanced losses, whose minimum is not the posterior's mode: bands are those of the "
-                "network linearised where it ended.",
-                serious=False,
-            )
-        )
     return doubts
 
 

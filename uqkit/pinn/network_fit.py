@@ -129,7 +129,7 @@ def _trained(
             setting, network, fields, method, key=train_key, store=store, progress=progress
         )
     denser = setting
-    if isinstance(setting.collocation, ResidualAdaptive):
+    if isinstance(setting.collocation, ResidualAdaptive) and isinstance(method, LevenbergMarquardt):
         denser = replace(setting, collocation=ResidualAdaptive(n=_DENSER * setting.collocation.n))
     nodes = _adapted(denser, fields, position, node_key)
     fresh = _adapted(denser, fields, position, held_out_key)

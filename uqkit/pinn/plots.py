@@ -24,6 +24,10 @@ __all__ = [
 
 # A range of residuals beyond this factor is drawn on a logarithmic axis.
 _LOG_FROM = 30.0
+# Least ratio of the ends of a logarithmic axis.
+_LEAST_SPAN = 30.0
+# Labelled ticks on either side of zero.
+_N_TICKS = 3
 
 
 def _coordinates(estimates: xr.Dataset, name: str) -> tuple[str, ...]:
@@ -139,6 +143,9 @@ def plot_error(result: xr.DataTree, field: str | None = None, *, ax: Axes | None
     ax.loglog(ends, ends, STYLES[1].line, color=STYLES[2].colour, label="1 standard deviation")
     ax.loglog(ends, 1.96 * ends, STYLES[3].line, color=STYLES[4].colour, label="95%: 1.96 standard deviations")
     ax.set_ylim(bottom=max(1e-3 * float(np.median(error)), np.finfo(float).tiny))
+    # A logarithmic axis of less than a decade would label its minor ticks, one over the other.
+    widen = max(1.2, np.sqrt(_LEAST_SPAN * ends[0] / ends[1]))
+    ax.set_xlim(ends[0] / widen, ends[1] * widen)
     unit = "" if known.attrs["units"] == "1" else f" [{known.attrs['units']}]"
     ax.set(xlabel=f"posterior standard deviation of {name}{unit}", ylabel=f"error of {name}{unit}")
     ax.legend(frameon=False)
@@ -326,6 +333,8 @@ def plot_training(result: xr.DataTree, *, ax: Axes | None = None) -> Axes:
 def plot_gradients(result: xr.DataTree, layer: str | None = None, *, ax: Axes | None = None) -> Axes:
     """Histograms of each constraint's gradient by the weights of one layer: whether all constraints are heard.
 
+    Losses that were balanced while training are drawn with the weights that they ended with.
+
     Args:
         result: Of `uqkit.pinn.infer` with a `Network`.
         layer: Name of its array of weights, as "hidden.1.weight"; the last hidden layer by default.
@@ -353,6 +362,9 @@ def plot_gradients(result: xr.DataTree, layer: str | None = None, *, ax: Axes | 
     ax.set_xscale("symlog", linthresh=smallest)
     positive = np.geomspace(smallest, reach, 25)
     edges = np.concatenate([-positive[::-1], [0.0], positive])
+    powers = np.arange(np.floor(np.log10(reach)), np.log10(smallest), -1.0)
+    ticks = 10.0 ** powers[:: max(1, -(-len(powers) // _N_TICKS))]
+    ax.set_xticks([*-ticks, 0.0, *ticks[::-1]])
     for style, constraint in zip(itertools.cycle(STYLES), gradient[schema.CONSTRAINT].values, strict=False):
         values = gradient.sel({schema.CONSTRAINT: constraint}).values
         ax.hist(

@@ -17,7 +17,7 @@ from uqkit.errors import InputError, UqkitWarning
 from uqkit.inference import Draws, GaussNewton, LevenbergMarquardt, MacKay, RandomisedMAP, Sampler
 from uqkit.keys import as_key, key_label, numpy_generator
 from uqkit.pinn.adam import AdamBalanced
-from uqkit.pinn.collocation import Collocation
+from uqkit.pinn.collocation import Collocation, ResidualAdaptive
 from uqkit.pinn.density import whitened
 from uqkit.pinn.diagnose import Finding, findings
 from uqkit.pinn.features import RandomFeatures
@@ -40,6 +40,9 @@ type Method = Exact | GaussNewton | LevenbergMarquardt | AdamBalanced | Randomis
 type Noise = MacKay | Sampled | HeldOutTolerance | AttainedTolerance
 
 _N_CHAINS = 4
+# Points for the posterior around weights that Adam found without them; networks that need Adam are large, and a
+# factor of their posterior costs the weights times the points squared.
+_N_AFTER_ADAM = 300
 # Points of the grid at which the mixing of chains is judged.
 _N_JUDGED = 30
 # Points a coordinate at which fields are reported, by the number of coordinates.
@@ -63,18 +66,23 @@ def infer(
 
     Args:
         problem: Domain, constraints, parameters.
-        field: Prior of the fields. By default `UniformBand()` where laws hold on regions, with 100, 400 or 1,000
-            features in one, two or more coordinates; and 400 in `GaussianPairs()` where all is known from sensors.
+        field: Prior of the fields: `RandomFeatures()`, or for fronts `Network()` or `TrainedFeatures()`. By default
+            features in a `UniformBand()` where laws hold on regions, 100, 400 or 1,000 of them in one, two or more
+            coordinates; and 400 in `GaussianPairs()` where all is known from sensors.
         method: `GaussNewton()` by default, a Laplace approximation at the mode, exact where the problem is linear;
             `Exact()` to insist on that; `RandomisedMAP()`; or a sampler, `NUTS()`, `HMC()`, `MCLMC()`,
-            `AdjustedMCLMC()`, which runs in coordinates whitened by the Laplace approximation.
+            `AdjustedMCLMC()`, which runs in coordinates whitened by the Laplace approximation. A network is found by
+            `LevenbergMarquardt()`, its default, or `AdamBalanced()`.
         noise: How scales with a prior are learned: `MacKay()`, or with a sampler `Sampled()`, which is its default.
+            `AttainedTolerance()`, the default with networks, also raises tolerances of laws to what the fields attain;
             `HeldOutTolerance(constraint=...)` chooses a law's tolerance relative to the others.
-        collocation: How regions are filled with points; by default a Gauss grid of about two points a feature.
+        collocation: How regions are filled with points; by default a Gauss grid of about two points a feature, and
+            `ResidualAdaptive()` points for a network, which after Adam are for the posterior alone.
         key: A JAX key or an int; the same key gives the same numbers.
         n_draws: Draws of a Laplace approximation; samplers have their own setting.
         grid: Points along each coordinate at which fields are reported, or coordinate -> points.
-        store: A file (.npz) that keeps a sampler's run after each chunk; the same call with it goes on from there.
+        store: A file (.npz) that keeps a sampler's run, or else the training of a network, after each chunk; the same
+            call with it goes on from there.
         progress: Whether to show progress on stderr; None shows it only on a terminal.
 
     Returns:
@@ -95,6 +103,8 @@ def infer(
     method = _checked_method(field, method)
     typed = as_key(key)
     fit_key, draw_key, prior_key = jax.random.split(typed, 3)
+    if collocation is None and isinstance(method, AdamBalanced):
+        collocation = ResidualAdaptive(n=_N_AFTER_ADAM)
     setting = prepare(problem, field, collocation, key=fit_key)
     noise = _checked_noise(setting, method, noise)
     if n_draws < _N_CHAINS:

@@ -124,11 +124,19 @@ def optimisation_group(found: Fit) -> xr.Dataset:
         coords.update({schema.CONSTRAINT: names, schema.LAYER: (schema.NETWORK_WEIGHT, layers)})
         variables[schema.GRADIENT] = variable(
             (schema.CONSTRAINT, schema.NETWORK_WEIGHT),
-            gradient_table(found.stack, found.laplace.mode.position),
+            _weighted_gradients(found, found.stack),
             "see noise",
-            "derivative of the mean squared residual by each weight, where the search ended",
+            "derivative of the mean squared residual by each weight, where the search ended, times Adam's last weight",
         )
     return xr.Dataset(variables, coords)
+
+
+def _weighted_gradients(found: Fit, stack: NetworkStack) -> Float[np.ndarray, "constraint weight"]:
+    """What pulls at the weights: the gradient of each loss, times its weight where the training balanced them."""
+    table = gradient_table(stack, found.laplace.mode.position)
+    if found.training is None or found.training.balance is None:
+        return table
+    return found.training.balance[-1][:, None] * table
 
 
 def diagnostics_group(
@@ -155,9 +163,9 @@ def diagnostics_group(
         coords[schema.CONSTRAINT] = list(found.stack.names)
         variables[schema.GRADIENT_SHARE] = variable(
             (schema.CONSTRAINT,),
-            gradient_shares(gradient_table(found.stack, found.laplace.mode.position)),
+            gradient_shares(_weighted_gradients(found, found.stack)),
             "1",
-            "norm of the constraint's gradient over the sum of all, losses not balanced",
+            "norm of the constraint's gradient over the sum of all, with the weights that Adam ended with",
         )
     known = {n: r for n, r in problem.references.items() if isinstance(r, FieldReference)}
     if known:

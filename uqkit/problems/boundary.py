@@ -59,7 +59,7 @@ class Integrated:
 
     Attributes:
         tolerance: In the unit of the residual times length^(d/2), where d coordinates are free on the constraint's
-            region.
+            region. Given points share the volume of the domain among them.
     """
 
     tolerance: float

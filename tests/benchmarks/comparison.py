@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.stats import norm
+from scipy.stats import binomtest, norm
 
 __all__ = ["PROBABILITY", "Row", "measured", "rmse_ratio", "share_within", "with_interval"]
 
@@ -113,8 +113,12 @@ def share_within(what: str, covered: Bool[np.ndarray, "key cell"], **required: A
     """Row of a coverage, averaged over cells.
 
     Cells of one key share their points and are not independent, so the binomial standard error is generalised to that
-    of the mean over keys of each key's own share; for a single cell the two are the same.
+    of the mean over keys of each key's own share. For a single cell, and where all keys agree, which shows no spread,
+    the interval is Wilson's, a key counting as one trial.
     """
     of_key = covered.mean(axis=1)
     share, half = float(of_key.mean()), float(norm.ppf(0.5 + PROBABILITY / 2) * of_key.std() / np.sqrt(len(of_key)))
+    if covered.shape[1] == 1 or half == 0.0:
+        wilson = binomtest(round(share * len(of_key)), len(of_key)).proportion_ci(PROBABILITY, method="wilson")
+        return Row(what=what, ours=share, interval=(float(wilson.low), float(wilson.high)), **required)
     return Row(what=what, ours=share, interval=(share - half, share + half), **required)

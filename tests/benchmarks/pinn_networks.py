@@ -64,11 +64,11 @@ def _coverage(result: xr.DataTree) -> float:
 def _table(long: bool) -> Iterator[Row]:
     """The paper's table: plain, balanced, gated and balanced."""
     if not long:
-        plain = [_error(_trained(_PLAIN, 10_000, key)) for key in range(2)]
-        balanced = [_error(_trained(_SQUARE_ROOT, 10_000, key)) for key in range(2)]
+        plain = [_error(_trained(_PLAIN, 10_000, key)) for key in range(5)]
+        balanced = [_error(_trained(_SQUARE_ROOT, 10_000, key)) for key in range(5)]
         yield measured(
-            "Helmholtz 3x50 after 10,000 steps of Adam, error of plain over balanced, least of 2 keys",
-            min(a / b for a, b in zip(plain, balanced, strict=True)),
+            "Helmholtz 3x50 after 10,000 steps of Adam, error of plain over that of balanced; 5 keys",
+            *(a / b for a, b in zip(plain, balanced, strict=True)),
             at_least=4.0,
         )
         return

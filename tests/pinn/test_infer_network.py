@@ -207,6 +207,10 @@ def test_training_goes_on_from_its_file(tmp_path):
         ({"method": LevenbergMarquardt()}, r"LevenbergMarquardt\(\) and AdamBalanced\(\) are for field=Network"),
         ({"method": AdamBalanced()}, r"are for field=Network"),
         ({"field": SMALL, "noise": HeldOutTolerance(constraint="law")}, r"with a network use AttainedTolerance\(\)"),
+        (
+            {"noise": HeldOutTolerance(constraint="ends")},
+            r"'ends'\) compares the law's residual with .* which is zero here",
+        ),
         ({"field": MLP()}, r"pass RandomFeatures\(...\), Network\(...\) or TrainedFeatures\(...\)"),
     ],
 )

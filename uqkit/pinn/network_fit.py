@@ -60,10 +60,11 @@ def network_fit(
 ) -> Fit:
     """Train the network, then find the mode and the scales near it."""
     done = _trained(setting, network, method, store=store, progress=progress)
-    polish = LevenbergMarquardt(max_iterations=_POLISH) if isinstance(method, AdamBalanced) else method
-    polish = replace(polish.refined(_ENOUGH), max_iterations=min(polish.max_iterations, _POLISH))
-    # Where Adam has ended is shown as it is: its balanced loss has another minimum than the posterior.
-    polish = replace(polish, max_iterations=0) if isinstance(method, AdamBalanced) else polish
+    if isinstance(method, AdamBalanced):
+        # Where Adam has ended is shown as it is: its loss has another minimum than the posterior.
+        polish = LevenbergMarquardt(max_iterations=0)
+    else:
+        polish = replace(method.refined(_ENOUGH), max_iterations=min(method.max_iterations, _POLISH))
 
     def solved(at: Setting, start: Float[np.ndarray, " dim"]) -> Fit:
         noise, priors = first_noise(at)

@@ -181,6 +181,14 @@ def _checked_noise(setting: Setting, method: Method, noise: Noise | None) -> Noi
             "region, "
             f"of which {problem.name!r} has {', '.join(laws) or 'none'}."
         )
+    if isinstance(noise, HeldOutTolerance):
+        nodes = setting.nodes[setting.names.index(noise.constraint)]
+        if not nodes.target.any() and not problem.known_part:
+            raise InputError(
+                f"HeldOutTolerance(constraint={noise.constraint!r}) compares the law's residual with what it is "
+                "without a field, which is zero here: the law has no right-hand side and the problem no known part; state its "
+                "tolerance, or use AttainedTolerance()."
+            )
     if isinstance(noise, Sampled) and not sampler:
         raise InputError(
             f"noise=Sampled() wants a sampler as method, such as NUTS(); {type(method).__name__}() has none."

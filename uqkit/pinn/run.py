@@ -186,8 +186,8 @@ def _checked_noise(setting: Setting, method: Method, noise: Noise | None) -> Noi
         if not nodes.target.any() and not problem.known_part:
             raise InputError(
                 f"HeldOutTolerance(constraint={noise.constraint!r}) compares the law's residual with what it is "
-                "without a field, which is zero here: it has no right-hand side and the problem no known part; state its "
-                "tolerance, or use AttainedTolerance()."
+                "without a field, which is zero here: it has no right-hand side and the problem no known part; state "
+                "its tolerance, or use AttainedTolerance()."
             )
     if isinstance(noise, Sampled) and not sampler:
         raise InputError(

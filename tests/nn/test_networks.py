@@ -131,3 +131,14 @@ def test_an_ensemble_is_a_vmap_over_keys():
 def test_bad_settings_say_so(make, message):
     with pytest.raises(InputError, match=message):
         make()
+
+
+def test_biases_of_hidden_layers_have_the_spread_asked_for():
+    network = MLP(widths=(400, 400), bias_sd=0.5).build(("x",), 2, key=0)
+    for layer in network.hidden:
+        # The standard error of a standard deviation of 400 draws is 0.5 / sqrt(800).
+        assert abs(float(np.std(np.asarray(layer.bias))) - 0.5) < 5 * 0.5 / np.sqrt(800)
+    assert not np.any(network.last.bias)
+    assert not any(np.any(layer.bias) for layer in MLP(widths=(4,)).build(("x",), 2, key=0).hidden)
+    with pytest.raises(InputError, match=r"MLP\(bias_sd=-1.0\): pass a finite number of zero or more"):
+        MLP(bias_sd=-1.0)

@@ -6,7 +6,7 @@ import pytest
 
 from models.pdes import bpinn_inverse_1d
 from tests.callers import without_type_hook
-from uqkit.errors import InputError
+from uqkit.errors import InputError, StoreError
 from uqkit.pinn import (
     MLP,
     NUTS,
@@ -105,6 +105,22 @@ def test_a_result_of_a_network_is_restored_from_its_file(solved, tmp_path):
     np.testing.assert_allclose(slope, exact, atol=0.02 * np.abs(exact).max())
 
 
+def test_draws_agree_with_the_band(solved):
+    field = restore(solved, WAVE)
+    at = {"x": np.linspace(0.05, 0.95, 7)}
+    for quantity in ("u", lambda u: u.d("x")):
+        name = quantity if isinstance(quantity, str) else "quantity"
+        draws = field.draws(at, quantity, n_draws=400, key=1)[name]
+        predicted = field.predict(at, quantity)
+        # Of 400 draws the mean is known to sd / 20 and the standard deviation to sd / sqrt(800).
+        sd = predicted[f"{name}_se"].values
+        assert (np.abs(draws.mean("draw").values - predicted[name].values) < 5 * sd / 20).all()
+        assert (np.abs(draws.std("draw").values / sd - 1.0) < 5 / np.sqrt(800)).all()
+    spread = solved["posterior_predictive"]["u"].std(("chain", "draw")).values
+    ratio = spread[5:-5] / solved["estimates"]["u_se"].values[5:-5]
+    assert (np.abs(ratio - 1.0) < 5 / np.sqrt(2 * 1_000)).all()
+
+
 def test_a_network_is_drawn(solved):
     for plot in (plot_training, plot_gradients):
         ax = plot(solved)
@@ -184,6 +200,14 @@ def test_a_sampler_on_a_network_says_what_it_reached():
     # What is judged is what the network predicts: weights are not unique.
     text = str(diagnostics["verdict_text"].values)
     assert "of k" in text or "of u at x=" in text
+
+
+def test_training_does_not_go_on_with_another_problem(tmp_path):
+    arguments = {"field": SMALL, "collocation": POINTS, "key": 0, "store": tmp_path / "training.npz"}
+    infer(WAVE, method=LevenbergMarquardt(max_iterations=10), **arguments)
+    for other in (wave(3.1), wave(tolerance=1e-3)):
+        with pytest.raises(StoreError, match="belongs to another run"):
+            infer(other, method=LevenbergMarquardt(max_iterations=20), **arguments)
 
 
 def test_training_goes_on_from_its_file(tmp_path):

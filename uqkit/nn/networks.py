@@ -104,7 +104,7 @@ class Gated(eqx.Module):
 
 @dataclass(frozen=True, kw_only=True)
 class MLP:
-    """A multilayer perceptron: Glorot normal weights, zero biases, a linear last layer.
+    """A multilayer perceptron: Glorot normal weights, a linear last layer.
 
     Attributes:
         widths: Of the hidden layers.
@@ -113,6 +113,9 @@ class MLP:
         periodic: Coordinates in which the network is periodic.
         fourier: Random waves in place of the coordinates.
         factorisation: How weights are trained; None for as they are.
+        bias_sd: Standard deviation of the biases of hidden layers at first; 0 is customary. With it a network of an odd
+            activation begins as an odd function of its standardised inputs, and Adam is slow to leave that: 1 trains to
+            errors two to three times smaller on solutions that are not odd.
     """
 
     widths: Sequence[int] = (50, 50, 50)
@@ -120,10 +123,13 @@ class MLP:
     periodic: PeriodicEmbedding | None = None
     fourier: FourierEmbedding | None = None
     factorisation: WeightFactorisation | None = None
+    bias_sd: float = 0.0
 
     def __post_init__(self) -> None:
         """Check the settings."""
         _check_layers("MLP", self.widths, self.activation)
+        if not 0 <= self.bias_sd < float("inf"):
+            raise InputError(f"MLP(bias_sd={self.bias_sd}): pass a finite number of zero or more.")
 
     def build(
         self, coordinates: Sequence[str], n_outputs: int, *, standardise: Standardise | None = None, key: PRNGKey
@@ -144,7 +150,9 @@ class MLP:
         inputs, n_columns = _input_layers(
             coordinates, n_outputs, standardise, self.periodic, self.fourier, key=inputs_key
         )
-        *hidden, last = _layers((n_columns, *self.widths, n_outputs), self.factorisation, key=layers_key)
+        *hidden, last = _layers(
+            (n_columns, *self.widths, n_outputs), self.factorisation, bias_sd=self.bias_sd, key=layers_key
+        )
         return FeedForward(inputs, tuple(hidden), last, self.activation)
 
 
@@ -257,10 +265,12 @@ def _input_layers(
 
 
 def _layers(
-    sizes: Sequence[int], factorisation: WeightFactorisation | None, *, key: Key[jax.Array, ""]
+    sizes: Sequence[int], factorisation: WeightFactorisation | None, *, bias_sd: float = 0.0, key: Key[jax.Array, ""]
 ) -> list[eqx.nn.Linear | FactorisedLinear]:
     keys = jax.random.split(key, len(sizes) - 1)
+    # The last layer's bias is the mean of the field, for which nothing is known.
+    spread = [*[bias_sd] * (len(sizes) - 2), 0.0]
     return [
-        glorot_linear(n_inputs, n_outputs, factorisation=factorisation, key=layer_key)
-        for n_inputs, n_outputs, layer_key in zip(sizes[:-1], sizes[1:], keys, strict=True)
+        glorot_linear(n_inputs, n_outputs, factorisation=factorisation, bias_sd=sd, key=layer_key)
+        for n_inputs, n_outputs, sd, layer_key in zip(sizes[:-1], sizes[1:], spread, keys, strict=True)
     ]

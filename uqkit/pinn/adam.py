@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Key
 from uqkit.errors import InputError
 from uqkit.pinn.mini_batches import BatchLosses, batch_losses
 from uqkit.pinn.network import plain
-from uqkit.pinn.network_stack import FieldNetwork
+from uqkit.pinn.network_stack import FieldNetwork, network_stack
 from uqkit.pinn.setting import Setting, Training
 from uqkit.problems import Region
 from uqkit.running.scan import fingerprint
@@ -168,6 +168,11 @@ class AdamBalanced:
                 f"{problem.name!r} has none on a region of it; pass AdamBalanced(balance=None)."
             )
         pool_key, step_key = jax.random.split(key)
+        with jax.enable_x64(True):
+            # Residuals at the start tell one problem from another, whose functions have no content to compare.
+            stack = network_stack(problem, setting.operators, setting.nodes, fields, names=setting.names)
+            start = np.concatenate([np.asarray(fields.flat.vector), np.zeros(len(problem.parameter_names))])
+            at_start = np.asarray(stack.residual(start))
         with jax.enable_x64(False):
             losses = batch_losses(problem, setting.operators, fields, n_points=self.batch, key=pool_key)
             gradient = _BalancedGradient(losses, self.balance, interior, _matrices(fields))
@@ -183,7 +188,7 @@ class AdamBalanced:
                 label=f"{problem.name}: steps",
                 progress=progress,
                 store=store,
-                identity=fingerprint(replace(self, n_steps=self.record_every), problem.name, losses),
+                identity=fingerprint(replace(self, n_steps=self.record_every), problem.name, losses, at_start),
             )
         training = Training(
             objective=np.empty(0),

@@ -207,7 +207,8 @@ def _parameter_findings(found: Fit) -> list[Finding]:
     pulled = [
         Finding(
             f"the prior of the fields moves {name!r} by {abs(pull):.1f} of its standard deviations: a field that fits "
-            "the laws and the data is improbable under it; use UniformBand(), or a larger amplitude.",
+            "the laws and the data is improbable under it; use RandomFeatures(), in a UniformBand(), or a larger "
+            "amplitude.",
             serious=True,
         )
         for name, _, pull in named

@@ -162,20 +162,17 @@ def _by_levenberg_marquardt(
         weights = np.asarray(fields.flat.vector)
     start = np.concatenate([weights, np.zeros(len(setting.problem.parameter_names))])
     drawn_anew = any(part is not None for part in setting.held_out)
+    with jax.enable_x64(True):
+        first = stack_at(setting.nodes)
+        at_start = np.asarray(first.residual(start))
     mode = method.mode(
-        stack_at(setting.nodes),
+        first,
         scales,
         start,
         redrawn=redrawn if drawn_anew else None,
         store=store,
-        identity=fingerprint(
-            replace(method, max_iterations=1),
-            network,
-            setting.problem.name,
-            start,
-            setting.key,
-            setting.nodes[0].points,
-        ),
+        # Residuals at the start tell one problem from another: operators, targets, known parts, tolerances.
+        identity=fingerprint(replace(method, max_iterations=1), network, scales, start, at_start),
         label=f"{setting.problem.name}: iterations",
         progress=progress,
     )

@@ -16,7 +16,7 @@ from uqkit.keys import as_key, numpy_generator
 from uqkit.pinn.labels import field_dataset, units_of
 from uqkit.pinn.network_stack import NetworkStack
 from uqkit.pinn.operators import Operator, compile_operator, outputs_and_quantities
-from uqkit.pinn.predict import Prediction, predict, predict_draws, prediction_stack
+from uqkit.pinn.predict import Prediction, laplace_draws, predict, predict_draws, prediction_stack
 from uqkit.pinn.representation import Representation, stack_of
 from uqkit.pinn.representation_record import representation_of
 from uqkit.pinn.stack import PARAMETERS, Nodes, Stack
@@ -94,11 +94,12 @@ class PosteriorField:
         generator = numpy_generator(as_key(key))
         if self.laplace is not None:
             position = self.laplace.draws(generator.standard_normal((n_draws, len(self.laplace.mode.position))))
+            values = laplace_draws(stack, self.laplace, position[None])
         else:
             assert self.position is not None
             flat = self.position.reshape(-1, self.position.shape[-1])
             position = flat[generator.choice(len(flat), n_draws, replace=n_draws > len(flat))]
-        values = predict_draws(stack, position[None])
+            values = predict_draws(stack, position[None])
         return xr.Dataset(
             {
                 name: ((schema.DRAW, schema.POINT), value[0], {"units": units[name], "long_name": f"draws of {name}"})

@@ -17,9 +17,9 @@ from uqkit.pinn.labels import draw_coords, field_dataset, grid_points, lattice_c
 from uqkit.pinn.network_stack import FieldNetwork
 from uqkit.pinn.operators import outputs_and_quantities
 from uqkit.pinn.outcome import Outcome
-from uqkit.pinn.predict import Prediction, predict, predict_draws, prediction_stack
+from uqkit.pinn.predict import Prediction, laplace_draws, predict, predict_draws, prediction_stack
 from uqkit.pinn.representation_record import representation_record
-from uqkit.pinn.stack import PARAMETERS
+from uqkit.pinn.stack import PARAMETERS, Stack
 from uqkit.pinn.tables import diagnostics_group, evidence_group, noise_group, optimisation_group, reference_at
 from uqkit.pinn.target import NOISE_SCALE
 from uqkit.problems import BoundaryValueProblem, FieldReference, Measured
@@ -44,7 +44,7 @@ def assemble(
     """The result of `infer`."""
     problem = found.setting.problem
     stack = prediction_stack(problem, found.representation, outputs_and_quantities(problem), grid_points(lattice))
-    drawn = predict_draws(stack, outcome.position)
+    drawn = _drawn(found, outcome, stack)
     predicted = (
         predict(stack, found.laplace) if outcome.gaussian else {n: Prediction.of_draws(v) for n, v in drawn.items()}
     )
@@ -72,6 +72,13 @@ def assemble(
         wall_time=time.perf_counter() - started,
     )
     return build({name: group for name, group in groups.items() if group is not None and group.data_vars}, provenance)
+
+
+def _drawn(found: Fit, outcome: Outcome, stack: Stack) -> dict[str, Float[np.ndarray, "chain draw point"]]:
+    """Values of a stack's blocks at each draw."""
+    if outcome.gaussian:
+        return laplace_draws(stack, found.laplace, outcome.position)
+    return predict_draws(stack, outcome.position)
 
 
 def parameter_draws(found: Fit, outcome: Outcome) -> dict[str, Float[np.ndarray, "chain draw"]]:
@@ -170,7 +177,7 @@ def _log_likelihood(found: Fit, outcome: Outcome) -> xr.Dataset:
     variables, coords = {}, draw_coords(outcome.position)
     if not measured:
         return xr.Dataset()
-    residual = predict_draws(found.stack, outcome.position)
+    residual = _drawn(found, outcome, found.stack)
     for constraint in measured:
         place = found.stack.names.index(constraint.name)
         scale, row_scale = outcome.noise_scale[:, :, place, None], found.setting.nodes[place].row_scale

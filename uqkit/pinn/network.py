@@ -27,6 +27,9 @@ class Network:
     envelopes. The posterior is that of the linearised network around the weights found (a Laplace approximation), or
     drawn by a sampler, which for more than a hundred weights mixes poorly.
 
+    With unknown parameters or noise scales the search may end where a law is met and sensors are taken for noise; the
+    verdict says so. Smooth inverse problems are safer with `RandomFeatures`.
+
     Attributes:
         architecture: `MLP(...)` or `GatedMLP(...)` of `uqkit.nn`.
         prior: Of the weights.

@@ -7,6 +7,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from uqkit import bayesopt as bayesopt
+    from uqkit import continual as continual
+    from uqkit import diffusion as diffusion
     from uqkit import inference as inference
     from uqkit import pinn as pinn
     from uqkit import results as results
@@ -26,10 +29,14 @@ if TYPE_CHECKING:
     from uqkit.problems import BoundaryValueProblem as BoundaryValueProblem
     from uqkit.problems import Box as Box
     from uqkit.problems import Constraint as Constraint
+    from uqkit.problems import Density as Density
     from uqkit.problems import FieldReference as FieldReference
     from uqkit.problems import ForwardModel as ForwardModel
     from uqkit.problems import Integrated as Integrated
     from uqkit.problems import Measured as Measured
+    from uqkit.problems import Objective as Objective
+    from uqkit.problems import Task as Task
+    from uqkit.problems import TaskStream as TaskStream
     from uqkit.problems import catalogue as catalogue
     from uqkit.problems import load as load
     from uqkit.results import Reference as Reference
@@ -39,6 +46,7 @@ _HOME: dict[str, str | None] = {
     "BoundaryValueProblem": "problems",
     "Box": "problems",
     "Constraint": "problems",
+    "Density": "problems",
     "EvaluationError": "errors",
     "FailurePolicy": "evaluate",
     "FieldReference": "problems",
@@ -50,13 +58,19 @@ _HOME: dict[str, str | None] = {
     "LatinHypercube": "inputs",
     "Measured": "problems",
     "MonteCarlo": "inputs",
+    "Objective": "problems",
     "Reference": "results",
     "RunInterrupted": "errors",
     "ScrambledSobol": "inputs",
     "StoreError": "errors",
+    "Task": "problems",
+    "TaskStream": "problems",
     "UqkitError": "errors",
     "UqkitWarning": "errors",
+    "bayesopt": None,
     "catalogue": "problems",
+    "continual": None,
+    "diffusion": None,
     "inference": None,
     "load": "problems",
     "pinn": None,

@@ -5,12 +5,14 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+import numpyro
+import numpyro.distributions as dist
 import pytest
 
 from tests.inference.targets import correlated
 from tests.statistical import assert_within_error
 from uqkit.errors import InputError
-from uqkit.inference import SVI, FullRankNormal, LowRankNormal, MeanFieldNormal
+from uqkit.inference import SVI, FullRankNormal, LowRankNormal, MeanFieldNormal, NumpyroTarget
 
 FITTING = SVI(n_steps=3_000, learning_rate=0.03, n_particles=16)
 
@@ -58,6 +60,19 @@ def test_the_annealed_weight_reaches_one():
     assert (np.diff(weight) >= 0).all()
     assert (weight[10:] == 1).all()
     assert float(SVI().kl_weight(jnp.asarray(0))) == 1
+
+
+def model_of(observed: Any) -> None:
+    mean = numpyro.sample("mean", dist.Normal(0.0, 2.0))
+    numpyro.sample("observed", dist.Normal(mean, 0.5), obs=observed)
+
+
+def test_a_numpyro_model_is_counted_once():
+    observed = np.array([0.3, 1.1, 0.4])
+    fit = SVI(n_steps=2_000, n_draws=10).fit(NumpyroTarget.of(model_of, observed, key=0), key=0)
+    precision = 1 / 2.0**2 + 3 / 0.5**2
+    np.testing.assert_allclose(fit.mean, observed.sum() / 0.5**2 / precision, atol=0.02)
+    np.testing.assert_allclose(fit.covariance, 1 / precision, rtol=0.05)
 
 
 def test_settings_that_make_no_sense():

@@ -10,15 +10,14 @@ import numpy as np
 import numpyro.distributions as dist
 import pytest
 
+from tests.pinn.stacks import stack_on_few_nodes
 from uqkit import Inputs
 from uqkit.inference import WhitenedResidual
 from uqkit.nn import MLP, GatedMLP, SineUnit, WeightFactorisation
 from uqkit.pinn.collocation import GaussGrid, region_points
 from uqkit.pinn.network import Network
 from uqkit.pinn.network_stack import FieldNetwork, NetworkStack
-from uqkit.pinn.operators import compile_operator
-from uqkit.pinn.representation import stack_of
-from uqkit.pinn.stack import PARAMETERS, nodes_of, nonlinear_blocks
+from uqkit.pinn.stack import PARAMETERS, nonlinear_blocks
 from uqkit.problems import BoundaryValueProblem, Box, Constraint, Integrated, Measured
 
 BOX = Box(x=(-1.0, 2.0), t=(0.0, 2.0))
@@ -78,20 +77,7 @@ def stack_of_system() -> NetworkStack:
 
 
 def stack_for(problem: BoundaryValueProblem, network: Network = NETWORK) -> NetworkStack:
-    with jax.enable_x64(True):
-        operators = [compile_operator(problem, c.name, c.operator) for c in problem.constraints]
-        nodes = []
-        for constraint in problem.constraints:
-            given = problem.given_points(constraint)
-            placed = (
-                (given, np.ones(len(given)))
-                if given is not None
-                else region_points(constraint.points, GaussGrid(n=3), key=jax.random.key(0))  # pyright: ignore[reportArgumentType]
-            )
-            nodes.append(nodes_of(problem, constraint, *placed))
-        fields = network.build(problem, key=jax.random.key(0))
-        names = tuple(c.name for c in problem.constraints)
-        stack = stack_of(problem, operators, nodes, fields, names=names)
+    stack, _, _ = stack_on_few_nodes(problem, lambda: network.build(problem, key=jax.random.key(0)))
     assert isinstance(stack, NetworkStack)
     return stack
 

@@ -9,13 +9,12 @@ import numpy as np
 import numpyro.distributions as dist
 import pytest
 
+from tests.pinn.stacks import stack_on_few_nodes
 from uqkit import Inputs
 from uqkit.inference import WhitenedResidual
 from uqkit.pinn.collocation import GaussGrid, region_points
 from uqkit.pinn.features import GaussianPairs, RandomFeatures, UniformBand
-from uqkit.pinn.operators import compile_operator
-from uqkit.pinn.representation import stack_of
-from uqkit.pinn.stack import PARAMETERS, function_derivatives, nodes_of, nonlinear_blocks
+from uqkit.pinn.stack import PARAMETERS, function_derivatives, nonlinear_blocks
 from uqkit.problems import BoundaryValueProblem, Box, Constraint, Integrated, Measured
 
 BOX = Box(x=(0.0, 1.0), t=(0.0, 2.0))
@@ -62,19 +61,8 @@ def system(**changed: Any) -> BoundaryValueProblem:
 
 
 def stack_for(problem, n_features=N_FEATURES):
-    with jax.enable_x64(True):
-        operators = [compile_operator(problem, c.name, c.operator) for c in problem.constraints]
-        nodes = []
-        for constraint in problem.constraints:
-            given = problem.given_points(constraint)
-            if given is None:
-                points, weights = region_points(constraint.points, GaussGrid(n=3), key=jax.random.key(0))
-            else:
-                points, weights = given, np.ones(len(given))
-            nodes.append(nodes_of(problem, constraint, points, weights))
-        basis = RandomFeatures(n_features=n_features).basis(problem.domain, 3.0, key=jax.random.key(0))
-        names = tuple(c.name for c in problem.constraints)
-        return stack_of(problem, operators, nodes, basis, names=names), basis, nodes
+    field = RandomFeatures(n_features=n_features)
+    return stack_on_few_nodes(problem, lambda: field.basis(problem.domain, 3.0, key=jax.random.key(0)))
 
 
 def derived(function: Any, orders: tuple[int, ...]) -> Any:
@@ -91,12 +79,12 @@ def position_for(stack):
 
 def test_blocks_are_in_order_and_without_gaps():
     stack, _, _ = stack_for(system())
-    assert isinstance(stack, WhitenedResidual)
     assert stack.row_blocks == {
         "law": slice(0, 9), "other_law": slice(9, 18), "sensors": slice(18, 22), "start": slice(22, 25)
     }  # fmt: skip
     assert stack.dim_blocks == {"u": slice(0, 7), "v": slice(7, 14), PARAMETERS: slice(14, 16)}
     assert stack.n_dims == 16
+    assert isinstance(stack, WhitenedResidual)
     without = stack_for(system(parameters=None, constraints=system().constraints[2:]))[0]
     assert list(without.dim_blocks) == ["u", "v"]
     assert without.n_dims == 14

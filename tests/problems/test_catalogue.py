@@ -23,13 +23,28 @@ number = 3
 '''
 
 
+KINDS = {
+    "densities": uq.Density,
+    "functions": uq.ForwardModel,
+    "objectives": uq.Objective,
+    "pdes": uq.BoundaryValueProblem,
+    "tasks": uq.TaskStream,
+}
+
+
 def test_entries_are_what_load_takes():
     entries = uq.catalogue()
+    assert {entry.folder for entry in entries} == set(KINDS)
     assert {"ishigami", "sobol_g", "flood", "borehole"} <= {entry.name for entry in entries}
     assert len({entry.name for entry in entries}) == len(entries)
     for entry in entries:
-        model = uq.load(entry.name)
-        assert isinstance(model, uq.ForwardModel if entry.folder == "functions" else uq.BoundaryValueProblem)
+        try:
+            model = uq.load(entry.name)
+        except InputError as error:
+            # The pictures of clothing are a package of the system, which need not be there.
+            assert "apt install" in str(error)  # noqa: PT017
+            continue
+        assert isinstance(model, KINDS[entry.folder])
         assert model.name == entry.name
         assert entry.path.stem == entry.name
         assert entry.path.parent.name == entry.folder

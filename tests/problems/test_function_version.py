@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from uqkit.problems.callables import function_version
+from uqkit.problems.callables import function_version, uses_jax
 
 TEMPLATE = """
 import math
@@ -241,3 +241,26 @@ def test_processes_agree_and_see_a_changed_helper_of_another_module(tmp_path, mo
     assert elsewhere.stdout.strip() == version
     write_modules(tmp_path, "3 * x")
     assert version_here(monkeypatch) != version
+
+
+ATTRIBUTES = """
+import jax.numpy as jnp
+import types
+
+space = types.SimpleNamespace(make=abs)
+
+def make(x):
+    return jnp.sin(x)
+
+def model(x):
+    def inner():
+        return {call}(x)
+    return inner()
+"""
+
+
+def test_an_attribute_is_not_the_global_of_its_name():
+    for call, is_jax in (("space.make", False), ("make", True)):
+        namespace: dict[str, Any] = {"__name__": "uqkit_test_attributes"}
+        exec(ATTRIBUTES.format(call=call), namespace)
+        assert uses_jax(namespace["model"]) == is_jax

@@ -26,6 +26,7 @@ __all__ = [
     "draw",
     "duration",
     "echo_table",
+    "kept_command",
     "output_files",
     "plain_errors",
 ]
@@ -109,6 +110,27 @@ def check_files(out: Path | None, plot: Path) -> None:
         raise InputError(f"{str(plot)!r} has no known suffix of a picture; end it in one of {', '.join(known)}.")
     if not plot.absolute().parent.is_dir():
         raise InputError(f"the folder {str(plot.absolute().parent)!r} does not exist; create it first.")
+
+
+@contextmanager
+def kept_command(store: Path | None, arguments: dict[str, Any]) -> Iterator[None]:
+    """Keep a command in its store, for `uqkit resume`; one that cannot be run leaves there what was kept before."""
+    from uqkit.errors import InputError, StoreError
+    from uqkit.evaluate import Journal
+
+    if store is None:
+        yield
+        return
+    with Journal(store) as journal:
+        before = journal.description("command")
+        journal.describe("command", arguments)
+    try:
+        yield
+    except (InputError, StoreError):
+        if before is not None:
+            with Journal(store) as journal:
+                journal.describe("command", before)
+        raise
 
 
 def echo_table(table: "pd.DataFrame") -> None:

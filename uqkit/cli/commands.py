@@ -5,11 +5,18 @@ from typing import Annotated
 
 import typer
 
-from uqkit.cli import pinn, sensitivity
+from uqkit.cli import bayesopt, continual, diffusion, pinn, sensitivity
 from uqkit.cli.app import app, check_files, draw, plain_errors
 
 # Workflow -> how its results are printed and drawn.
-_SHOWN = {"sensitivity": sensitivity, "pinn": pinn}
+_SHOWN = {
+    "sensitivity": sensitivity,
+    "pinn": pinn,
+    "bayesopt": bayesopt,
+    "diffusion": diffusion,
+    "continual": continual,
+}
+_RESUMED = {"sensitivity": sensitivity, "bayesopt": bayesopt}
 
 
 @app.command()
@@ -31,6 +38,13 @@ def resume(store: Annotated[Path, typer.Argument(help="The store of a command th
     from uqkit.errors import StoreError
     from uqkit.evaluate import Journal
 
+    # Particles are kept in another kind of file, with the command in one beside it.
+    if (arguments := diffusion.kept_arguments(store)) is not None:
+        diffusion.run(arguments, store)
+        return
+    if (arguments := continual.kept_arguments(store)) is not None:
+        continual.run(arguments, store)
+        return
     if not store.exists():
         raise StoreError(f"no store at {str(store)!r}; give the file that --store named.")
     with Journal(store) as journal:
@@ -39,7 +53,8 @@ def resume(store: Annotated[Path, typer.Argument(help="The store of a command th
         raise StoreError(
             f"the store {str(store)!r} was not made by a uqkit command; run the script that made it again."
         )
-    sensitivity.run(arguments, store)
+    # Stores of sensitivity name no workflow.
+    _RESUMED[arguments.get("workflow", "sensitivity")].run(arguments, store)
 
 
 @app.command()
@@ -73,7 +88,20 @@ def info() -> None:
     import jax
 
     typer.echo(f"uqkit {metadata.version('uqkit')}, Python {platform.python_version()}, {platform.platform()}")
-    for name in ("jax", "numpyro", "numpy", "scipy", "xarray", "arviz", "blackjax", "equinox", "SALib", "matplotlib"):
+    for name in (
+        "jax",
+        "numpyro",
+        "numpy",
+        "scipy",
+        "xarray",
+        "arviz",
+        "blackjax",
+        "equinox",
+        "SALib",
+        "matplotlib",
+        "botorch",
+        "torch",
+    ):
         try:
             typer.echo(f"{name} {metadata.version(name)}")
         except metadata.PackageNotFoundError:

@@ -17,6 +17,7 @@ from uqkit.cli.app import (
     draw,
     duration,
     echo_table,
+    kept_command,
     output_files,
     plain_errors,
 )
@@ -76,20 +77,16 @@ def run(arguments: dict[str, Any], store: Path | None) -> None:
     out, plot = output_files(arguments["model"], arguments["out"], arguments["plot"])
     method = _method(arguments["method"], arguments["set_"] or [])
     problem = load(arguments["model"])
-    if store is not None:
-        from uqkit.evaluate import Journal
-
-        with Journal(store) as journal:
-            journal.describe("command", arguments)
-    result = sobol_indices(
-        problem,
-        method=method,
-        budget=arguments["budget"],
-        key=arguments["key"],
-        order=tuple(entry.strip() for entry in arguments["order"].split(",")),
-        store=store,
-        progress=False if arguments["quiet"] else None,
-    )
+    with kept_command(store, arguments):
+        result = sobol_indices(
+            problem,
+            method=method,
+            budget=arguments["budget"],
+            key=arguments["key"],
+            order=tuple(entry.strip() for entry in arguments["order"].split(",")),
+            store=store,
+            progress=False if arguments["quiet"] else None,
+        )
     save(result, out)
     draw(panels(result), plot)
     if not arguments["quiet"]:

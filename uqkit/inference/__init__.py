@@ -15,6 +15,7 @@ from uqkit.inference.optimise import MAP, MapEstimate
 from uqkit.inference.randomised_map import RandomisedMAP
 from uqkit.inference.residual import Scales, WhitenedResidual
 from uqkit.inference.sampler import Sampler
+from uqkit.inference.sghmc import SGHMC
 from uqkit.inference.variational import SVI, VariationalFit
 from uqkit.inference.whitening import Whitened
 
@@ -23,6 +24,7 @@ __all__ = [
     "MAP",
     "MCLMC",
     "NUTS",
+    "SGHMC",
     "SVI",
     "AdjustedMCLMC",
     "Draws",

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import equinox as eqx
 import jax
@@ -31,15 +32,13 @@ class Draws:
         statistics: ArviZ's names of sampler statistics -> one number a draw: `lp` (log density, nats),
             `acceptance_rate`, `step_size`, `n_steps` (gradients), `diverging` (0 or 1), `tree_depth`, `energy`; those
             that the sampler has.
-        r_hat: Rank-normalised split R-hat, of each coordinate unless `judged` says of what; NaN where there is one
-            chain only, or a dimension never moved.
-        ess_bulk: Effective number of draws for means, all chains together.
-        ess_tail: Effective number of draws for the 5 and 95 percent quantiles, all chains together.
         n_gradients: Gradients of the log density in all, warm-up included.
         independent: Whether the draws are independent by construction rather than steps of a chain.
         facts: Further numbers of the sampler by name, such as `energy_variance_per_dim`.
         remarks: What the sampler itself found wrong, one sentence each.
-        judged: What R-hat and effective sizes are of, where that is not the coordinates themselves (`judged_by`).
+        judged: Names of what R-hat and effective sizes are of, where that is not the coordinates themselves
+            (`judged_by`).
+        judged_values: Of these at each draw.
 
     Reference:
         Vehtari, Gelman, Simpson, Carpenter & Buerkner (2021), Bayesian Analysis 16, for R-hat and both ESS.
@@ -47,14 +46,12 @@ class Draws:
 
     position: Float[np.ndarray, "chain draw dim"]
     statistics: Mapping[str, Num[np.ndarray, "chain draw"]]
-    r_hat: Float[np.ndarray, " quantity"]
-    ess_bulk: Float[np.ndarray, " quantity"]
-    ess_tail: Float[np.ndarray, " quantity"]
     n_gradients: int
     independent: bool
     facts: Mapping[str, Num[np.ndarray, "..."]]
     remarks: tuple[str, ...]
     judged: tuple[str, ...] = ()
+    judged_values: Float[np.ndarray, "chain draw quantity"] | None = None
 
     @classmethod
     def of(
@@ -67,14 +64,10 @@ class Draws:
         facts: Mapping[str, Num[np.ndarray, "..."]] | None = None,
         remarks: Sequence[str] = (),
     ) -> "Draws":
-        """Draws with R-hat and effective sample sizes computed; nothing is warned of (see `warn_of_faults`)."""
-        r_hat, ess_bulk, ess_tail = diagnose(position)
+        """Draws; nothing is warned of (see `warn_of_faults`)."""
         return cls(
             position=position,
             statistics=dict(statistics),
-            r_hat=r_hat,
-            ess_bulk=ess_bulk,
-            ess_tail=ess_tail,
             n_gradients=n_gradients,
             independent=independent,
             facts=dict(facts or {}),
@@ -91,8 +84,30 @@ class Draws:
             values: Of the quantities at each draw.
             names: Of the quantities, for messages.
         """
-        r_hat, ess_bulk, ess_tail = diagnose(values)
-        return replace(self, r_hat=r_hat, ess_bulk=ess_bulk, ess_tail=ess_tail, judged=tuple(names))
+        return replace(self, judged=tuple(names), judged_values=values)
+
+    @property
+    def r_hat(self) -> Float[np.ndarray, " quantity"]:
+        """Rank-normalised split R-hat of each coordinate, or of what `judged` names.
+
+        NaN where there is one chain only, or a dimension never moved.
+        """
+        return self._diagnosed[0]
+
+    @property
+    def ess_bulk(self) -> Float[np.ndarray, " quantity"]:
+        """Effective number of draws for means, all chains together."""
+        return self._diagnosed[1]
+
+    @property
+    def ess_tail(self) -> Float[np.ndarray, " quantity"]:
+        """Effective number of draws for the 5 and 95 percent quantiles, all chains together."""
+        return self._diagnosed[2]
+
+    # When first asked for: of thousands of weights they cost more than the sampling.
+    @cached_property
+    def _diagnosed(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return diagnose(self.position if self.judged_values is None else self.judged_values)
 
     def quantities(self, target: TargetDensity) -> dict[str, np.ndarray]:
         """The named quantities of a target at each draw.

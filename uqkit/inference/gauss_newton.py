@@ -3,15 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import jax
 import numpy as np
 from jaxtyping import Float
 
 from uqkit.errors import InputError
 from uqkit.inference.factor import Factor, solve_stack
-from uqkit.inference.residual import Scales, WhitenedResidual
+from uqkit.inference.residual import Perturbed, Scales, WhitenedResidual, not_finite
 
-__all__ = ["GaussNewton", "Mode", "Perturbed", "not_finite"]
+__all__ = ["GaussNewton", "Mode"]
 
 # Damping after an undamped step that failed; it grows by tens until a step succeeds.
 _LEAST_DAMPING = 1e-8
@@ -220,39 +219,3 @@ def _falling(largest: float) -> list[float]:
     """From a factor down to above 1, by tens."""
     decades = np.log10(np.clip(largest, 1.0, _FREE)) if np.isfinite(largest) else 0.0
     return [float(10.0**power) for power in np.arange(decades, 0.1, -1.0)]
-
-
-@dataclass(frozen=True)
-class Perturbed:
-    """A problem with its data and the mean of its prior moved; on the host, in double precision."""
-
-    problem: WhitenedResidual
-    offset: Float[np.ndarray, " row"]
-    centre: Float[np.ndarray, " dim"]
-
-    def residual(self, position: Float[np.ndarray, " dim"]) -> Float[np.ndarray, " row"]:
-        """r(x) of the perturbed data."""
-        with jax.enable_x64(True):
-            return np.asarray(self.problem.residual(position)) - self.offset
-
-    def linearised(
-        self, position: Float[np.ndarray, " dim"]
-    ) -> tuple[Float[np.ndarray, " row"], Float[np.ndarray, "row dim"]]:
-        """Residual of the perturbed data and its derivatives."""
-        with jax.enable_x64(True):
-            residual, jacobian = self.problem.residual_and_jacobian(position)
-            return np.asarray(residual) - self.offset, np.asarray(jacobian)
-
-
-def not_finite(
-    problem: WhitenedResidual, residual: Float[np.ndarray, " row"], jacobian: Float[np.ndarray, "row dim"]
-) -> str:
-    """A message that names the blocks with rows that are not finite."""
-    finite = np.isfinite(residual) & np.isfinite(jacobian).all(axis=1)
-    where = {name: int((~finite[rows]).sum()) for name, rows in problem.row_blocks.items()}
-    bad = ", ".join(f"{n} rows of {name!r}" for name, n in where.items() if n)
-    return (
-        f"the residual or its derivative is not finite in {bad}; check the operators there for "
-        "divisions by "
-        "zero, logarithms and roots of what is zero or negative."
-    )

@@ -70,9 +70,10 @@ class NUTS:
         initial: Float[np.ndarray, "chain dim"] | None = None,
         store: str | Path | None = None,
         progress: bool | None = None,
+        warn: bool = True,
     ) -> Draws:
         """Draw from a target; see `Sampler.sample`."""
-        return _sample(self, target, _Tree(self.max_tree_depth), key, initial, store, progress)
+        return _sample(self, target, _Tree(self.max_tree_depth), key, initial, store, progress, warn)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,10 +119,11 @@ class HMC:
         initial: Float[np.ndarray, "chain dim"] | None = None,
         store: str | Path | None = None,
         progress: bool | None = None,
+        warn: bool = True,
     ) -> Draws:
         """Draw from a target; see `Sampler.sample`."""
         trajectory = _Path(self.n_leapfrog, self.step_jitter)
-        return _sample(self, target, trajectory, key, initial, store, progress)
+        return _sample(self, target, trajectory, key, initial, store, progress, warn)
 
 
 def _check_acceptance(target_acceptance: float) -> None:
@@ -261,6 +263,7 @@ def _sample(
     initial: Float[np.ndarray, "chain dim"] | None,
     store: str | Path | None,
     progress: bool | None,
+    warn: bool,
 ) -> Draws:
     with jax.enable_x64(True):
         # The number of draws is no part of a run's identity: a longer one goes on from a shorter one.
@@ -292,5 +295,6 @@ def _sample(
     position = by_chain.pop("position")
     n_gradients = int(np.asarray(chains.n_gradients).sum())
     draws = Draws.of(position, by_chain, n_gradients=n_gradients, independent=False)
-    draws.warn_of_faults(stacklevel=4)
+    if warn:
+        draws.warn_of_faults(stacklevel=4)
     return draws

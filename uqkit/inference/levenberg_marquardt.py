@@ -11,8 +11,8 @@ from scipy import linalg
 
 from uqkit.errors import InputError, RunInterrupted
 from uqkit.inference.factor import solve_stack
-from uqkit.inference.gauss_newton import Mode, Perturbed, not_finite
-from uqkit.inference.residual import Scales, WhitenedResidual
+from uqkit.inference.gauss_newton import Mode
+from uqkit.inference.residual import Perturbed, Scales, WhitenedResidual, not_finite
 from uqkit.running.checkpoint import Checkpoint
 from uqkit.running.chunks import progress_bar
 

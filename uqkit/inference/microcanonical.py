@@ -79,6 +79,7 @@ class MCLMC:
         initial: Float[np.ndarray, "chain dim"] | None = None,
         store: str | Path | None = None,
         progress: bool | None = None,
+        warn: bool = True,
     ) -> Draws:
         """Draw from a target of at least two dimensions; see `Sampler.sample`."""
         chains, outcome = _run(
@@ -99,7 +100,7 @@ class MCLMC:
                 f"{self.energy_variance_per_dim:.2g} was wanted, so that the bias may be large: raise `n_warmup`, or "
                 "use AdjustedMCLMC."
             )
-        return _draws(chains, outcome, {"energy_variance_per_dim": variance}, remarks)
+        return _draws(chains, outcome, {"energy_variance_per_dim": variance}, remarks, warn)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,11 +142,12 @@ class AdjustedMCLMC:
         initial: Float[np.ndarray, "chain dim"] | None = None,
         store: str | Path | None = None,
         progress: bool | None = None,
+        warn: bool = True,
     ) -> Draws:
         """Draw from a target of at least two dimensions; see `Sampler.sample`."""
         aims = [self.target_acceptance, self.n_integration_steps]
         chains, outcome = _run(self, _Adjusted(self.n_warmup), aims, target, key, initial, store, progress)
-        return _draws(chains, outcome, {}, [])
+        return _draws(chains, outcome, {}, [], warn)
 
 
 def _check_warmup(n_warmup: int) -> None:
@@ -332,9 +334,12 @@ def _run(
     return chains, {name: np.swapaxes(values, 0, 1) for name, values in outcome.items()}
 
 
-def _draws(chains: _Chain, outcome: dict[str, np.ndarray], facts: dict[str, np.ndarray], remarks: list[str]) -> Draws:
+def _draws(
+    chains: _Chain, outcome: dict[str, np.ndarray], facts: dict[str, np.ndarray], remarks: list[str], warn: bool
+) -> Draws:
     position = outcome.pop("position")
     n_gradients = int(np.asarray(chains.n_gradients).sum())
     draws = Draws.of(position, outcome, n_gradients=n_gradients, independent=False, facts=facts, remarks=remarks)
-    draws.warn_of_faults(stacklevel=4)
+    if warn:
+        draws.warn_of_faults(stacklevel=4)
     return draws

@@ -134,7 +134,9 @@ class NumpyroTarget(eqx.Module):
     def _log_density(self, position: Float[Array, " dim"], *, prior: bool) -> Float[Array, ""]:
         seeded = handlers.seed(self.model, self.key)
         moved = handlers.substitute(seeded, substitute_fn=partial(_unconstrain_reparam, self._split(position)))
-        log_probs, _ = compute_log_probs(moved, self.args, self.kwargs, {})
+        # A target may be part of another model, whose trace must not see the sites of this one.
+        with handlers.block():
+            log_probs, _ = compute_log_probs(moved, self.args, self.kwargs, {})
         # NumPyro writes the Jacobian of a site's transformation as a factor of this name.
         of_prior = {name for name, _ in self.layout} | {f"_{name}_log_det" for name, _ in self.layout}
         parts = [value for name, value in log_probs.items() if (name in of_prior) == prior]

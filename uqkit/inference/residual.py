@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-__all__ = ["Scales", "WhitenedResidual"]
+__all__ = ["Perturbed", "Scales", "WhitenedResidual", "not_finite"]
 
 
 @runtime_checkable
@@ -65,6 +65,41 @@ class Scales:
     def relaxed(self, blocks: Mapping[str, float]) -> "Scales":
         """The noise of some blocks multiplied by a factor each."""
         return replace(self, noise={name: value * blocks.get(name, 1.0) for name, value in self.noise.items()})
+
+
+@dataclass(frozen=True)
+class Perturbed:
+    """A problem with its data and the mean of its prior moved; on the host, in double precision."""
+
+    problem: WhitenedResidual
+    offset: Float[np.ndarray, " row"]
+    centre: Float[np.ndarray, " dim"]
+
+    def residual(self, position: Float[np.ndarray, " dim"]) -> Float[np.ndarray, " row"]:
+        """r(x) of the perturbed data."""
+        with jax.enable_x64(True):
+            return np.asarray(self.problem.residual(position)) - self.offset
+
+    def linearised(
+        self, position: Float[np.ndarray, " dim"]
+    ) -> tuple[Float[np.ndarray, " row"], Float[np.ndarray, "row dim"]]:
+        """Residual of the perturbed data and its derivatives."""
+        with jax.enable_x64(True):
+            residual, jacobian = self.problem.residual_and_jacobian(position)
+            return np.asarray(residual) - self.offset, np.asarray(jacobian)
+
+
+def not_finite(
+    problem: WhitenedResidual, residual: Float[np.ndarray, " row"], jacobian: Float[np.ndarray, "row dim"]
+) -> str:
+    """A message that names the blocks with rows that are not finite."""
+    finite = np.isfinite(residual) & np.isfinite(jacobian).all(axis=1)
+    where = {name: int((~finite[rows]).sum()) for name, rows in problem.row_blocks.items()}
+    bad = ", ".join(f"{n} rows of {name!r}" for name, n in where.items() if n)
+    return (
+        f"the residual or its derivative is not finite in {bad}; check the operators there for "
+        "divisions by zero, logarithms and roots of what is zero or negative."
+    )
 
 
 def _spread(scale: Mapping[str, float], blocks: Mapping[str, slice]) -> Float[np.ndarray, " entry"]:

@@ -25,6 +25,7 @@ class Sampler(Protocol):
         initial: Float[np.ndarray, "chain dim"] | None = None,
         store: str | Path | None = None,
         progress: bool | None = None,
+        warn: bool = True,
     ) -> Draws:
         """Draw from a target.
 
@@ -34,5 +35,7 @@ class Sampler(Protocol):
             initial: Where each chain starts; draws of the prior where not given.
             store: File (.npz) that keeps the run after each chunk of steps; a later call goes on from it.
             progress: Whether to show a bar on stderr; None shows it only on a terminal.
+            warn: Whether to warn of faults of the draws; False where not the coordinates but something else is judged
+                (`Draws.judged_by`), which also saves their R-hats.
         """
         ...

@@ -127,9 +127,13 @@ class SVI:
         initial: Float[np.ndarray, "chain dim"] | None = None,
         store: str | Path | None = None,
         progress: bool | None = None,
+        warn: bool = True,
     ) -> Draws:
-        """The draws of `fit`, which has the same arguments."""
-        return self._fit(target, key, initial, store, progress).draws
+        """The draws of `fit`; see `Sampler.sample`."""
+        draws = self._fit(target, key, initial, store, progress).draws
+        if warn:
+            draws.warn_of_faults()
+        return draws
 
     def _fit(
         self,

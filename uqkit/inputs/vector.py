@@ -25,6 +25,8 @@ class Inputs:
         descriptions: Name -> a few words for labels and tables; inputs left out are described by their name.
         groups: Group -> its inputs, for grouped sensitivity indices; an input belongs to at most one group.
         copula: Dependence between the inputs; independent by default.
+        categories: Name -> labels of its categories, of an input that is Uniform(0, number of them) and that the model
+            rounds down to a category's number; an optimisation gives it whole numbers only.
 
     Raises:
         InputError: If there are no inputs, a name is empty or unknown, or a distribution cannot be used.
@@ -38,6 +40,7 @@ class Inputs:
         descriptions: Mapping[str, str] | None = None,
         groups: Mapping[str, Sequence[str]] | None = None,
         copula: GaussianCopula | None = None,
+        categories: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         """See the class."""
         if not distributions:
@@ -52,6 +55,7 @@ class Inputs:
         self.units = self._per_input("units", units, "1")
         self.descriptions = self._per_input("descriptions", descriptions, None)
         self.groups = check_groups(groups, self.names) if groups else None
+        self.categories = {name: self._checked_categories(name, each) for name, each in (categories or {}).items()}
         self.correlation = copula.matrix(self.names) if copula is not None else np.eye(len(self.names))
         self._factor = np.linalg.cholesky(self.correlation)
 
@@ -62,6 +66,16 @@ class Inputs:
                 f"`{what}` names {', '.join(sorted(unknown))}, which are no inputs; inputs: {', '.join(self.names)}."
             )
         return {name: (given or {}).get(name, name if default is None else default) for name in self.names}
+
+    def _checked_categories(self, name: str, labels: Sequence[str]) -> tuple[str, ...]:
+        if name not in self.names:
+            raise InputError(f"`categories` names {name!r}, which is no input; inputs: {', '.join(self.names)}.")
+        if isinstance(labels, str) or len(labels) < 2 or len(set(labels)) < len(labels):
+            raise InputError(f"categories of {name!r} are {labels!r}; pass at least two labels, each once.")
+        marginal, n = self.marginals[name], len(labels)
+        if marginal.support != (0.0, n) or abs(float(marginal.cdf(np.array(n / 4.0))) - 0.25) > 1e-9:
+            raise InputError(f"input {name!r} has {n} categories; its distribution must be Uniform(0, {n}).")
+        return tuple(labels)
 
     def __len__(self) -> int:
         """Number of inputs."""

@@ -16,7 +16,8 @@ from uqkit.errors import InputError
 from uqkit.pinn.mini_batches import BatchLosses, batch_losses
 from uqkit.pinn.network import plain
 from uqkit.pinn.network_stack import FieldNetwork, network_stack
-from uqkit.pinn.setting import Setting, Training
+from uqkit.pinn.setting import Setting
+from uqkit.pinn.trained import Training
 from uqkit.problems import Region
 from uqkit.running.scan import fingerprint
 from uqkit.running.training import train

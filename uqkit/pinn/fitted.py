@@ -11,14 +11,14 @@ from uqkit.pinn.collocation import random_points
 from uqkit.pinn.feature_stack import FeatureStack
 from uqkit.pinn.network_stack import NetworkStack
 from uqkit.pinn.representation import Representation, stack_of
-from uqkit.pinn.setting import N_HELD_OUT, Setting, Training
+from uqkit.pinn.setting import N_HELD_OUT, Setting
 from uqkit.pinn.stack import Nodes
+from uqkit.pinn.trained import Training
 from uqkit.problems import Constraint, Integrated
 
 __all__ = [
     "Choice",
     "Fit",
-    "Training",
     "held_out_residuals",
     "held_out_score",
     "relative_held_out_score",

@@ -16,9 +16,9 @@ from uqkit.pinn.methods import AttainedTolerance
 from uqkit.pinn.network import Network, TrainedFeatures, plain
 from uqkit.pinn.network_stack import FieldNetwork, NetworkStack, network_stack
 from uqkit.pinn.scales import attained, first_noise
-from uqkit.pinn.setting import Setting, Trained, Training, adapted
+from uqkit.pinn.setting import Setting, adapted
 from uqkit.pinn.stack import PARAMETERS, Nodes
-from uqkit.pinn.trained import TrainedBasis
+from uqkit.pinn.trained import FrozenLayers, TrainedBasis, Training
 from uqkit.running.scan import fingerprint
 
 __all__ = ["network_fit", "with_trained_features"]
@@ -108,7 +108,7 @@ def with_trained_features(
         weights, bias = np.asarray(network.last.weight), np.asarray(network.last.bias)
     last = [np.append(row, b) * size for row, b, size in zip(weights, bias, fields.amplitude, strict=True)]
     start = np.concatenate([*last, position[n_weights:]])
-    return replace(found.setting, trained=Trained(TrainedBasis(network), start, found.training))
+    return replace(found.setting, trained=FrozenLayers(TrainedBasis(network), start, found.training))
 
 
 def _trained(
@@ -158,12 +158,10 @@ def _by_levenberg_marquardt(
     def redrawn(position: Float[np.ndarray, " dim"], n_done: int) -> NetworkStack:
         return stack_at(_adapted(setting, fields, position, jax.random.fold_in(key, n_done)))
 
-    with jax.enable_x64(True):
-        weights = np.asarray(fields.flat.vector)
-    start = np.concatenate([weights, np.zeros(len(setting.problem.parameter_names))])
     drawn_anew = any(part is not None for part in setting.held_out)
+    first = stack_at(setting.nodes)
     with jax.enable_x64(True):
-        first = stack_at(setting.nodes)
+        start = np.concatenate([np.asarray(fields.flat.vector), np.zeros(len(setting.problem.parameter_names))])
         at_start = np.asarray(first.residual(start))
     mode = method.mode(
         first,

@@ -279,10 +279,8 @@ def _sampled(
     progress: bool | None,
 ) -> Outcome:
     white, sampled = whitened(found, noise)
-    with warnings.catch_warnings():
-        # The sampler judges weights; what counts here are parameters and fields, and they are judged below.
-        warnings.simplefilter("ignore", UqkitWarning)
-        draws = method.sample(white, key=key, store=store, progress=progress)
+    # Not the weights count here but parameters and fields, and they are judged below.
+    draws = method.sample(white, key=key, store=store, progress=progress, warn=False)
     target = white.target
     assert isinstance(target, FieldTarget)
     with jax.enable_x64(True):

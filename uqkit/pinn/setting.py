@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Float, Int, Key
+from jaxtyping import Float, Key
 
 from uqkit.errors import InputError
 from uqkit.pinn.collocation import (
@@ -24,10 +24,10 @@ from uqkit.pinn.features import Basis, GaussianPairs, RandomFeatures
 from uqkit.pinn.network import Network, TrainedFeatures
 from uqkit.pinn.operators import Operator, compile_operator
 from uqkit.pinn.stack import Nodes, nodes_of
-from uqkit.pinn.trained import TrainedBasis
+from uqkit.pinn.trained import FrozenLayers, TrainedBasis
 from uqkit.problems import BoundaryValueProblem, Region
 
-__all__ = ["N_HELD_OUT", "FieldPrior", "Setting", "Trained", "Training", "adapted", "prepare"]
+__all__ = ["N_HELD_OUT", "FieldPrior", "Setting", "adapted", "prepare"]
 
 type FieldPrior = RandomFeatures | Network | TrainedFeatures
 
@@ -38,40 +38,6 @@ _MOST_GRID_COORDINATES = 3
 # Features by the number of coordinates.
 _N_FEATURES = {1: 100, 2: 400}
 _MOST_FEATURES = 1_000
-
-
-@dataclass(frozen=True)
-class Training:
-    """What happened while a network was trained.
-
-    Attributes:
-        objective: Minus the log joint density before each iteration, in nats; empty after Adam.
-        n_evaluations: Evaluations of the stacked residual, with and without derivatives.
-        step: Steps of Adam at which the following was recorded.
-        loss: Of each constraint there, before balancing.
-        balance: Weight of each constraint there.
-    """
-
-    objective: Float[np.ndarray, " iteration"]
-    n_evaluations: int
-    step: Int[np.ndarray, " record"] | None = None
-    loss: Float[np.ndarray, "record constraint"] | None = None
-    balance: Float[np.ndarray, "record constraint"] | None = None
-
-
-@dataclass(frozen=True)
-class Trained:
-    """Features that were trained for a problem.
-
-    Attributes:
-        basis: The features.
-        start: Weights of the last layer that they were trained with, and scores of the parameters.
-        training: How it went.
-    """
-
-    basis: TrainedBasis
-    start: Float[np.ndarray, " dim"]
-    training: Training | None
 
 
 @dataclass(frozen=True)
@@ -100,7 +66,7 @@ class Setting:
     key: Key[jax.Array, ""]
     basis_key: Key[jax.Array, ""]
     relaxed: Mapping[str, float] = field(default_factory=dict)
-    trained: "Trained | None" = None
+    trained: FrozenLayers | None = None
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Hidden layers of a trained network, frozen as features."""
+"""What a training leaves: its record, and the hidden layers frozen as features."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,14 +8,33 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from uqkit.nn import derivatives
 from uqkit.pinn.field import Orders
 
-__all__ = ["TrainedBasis"]
+__all__ = ["FrozenLayers", "TrainedBasis", "Training"]
 
 _AT_ONCE = 4_096
+
+
+@dataclass(frozen=True)
+class Training:
+    """What happened while a network was trained.
+
+    Attributes:
+        objective: Minus the log joint density before each iteration, in nats; empty after Adam.
+        n_evaluations: Evaluations of the stacked residual, with and without derivatives.
+        step: Steps of Adam at which the following was recorded.
+        loss: Of each constraint there, before balancing.
+        balance: Weight of each constraint there.
+    """
+
+    objective: Float[np.ndarray, " iteration"]
+    n_evaluations: int
+    step: Int[np.ndarray, " record"] | None = None
+    loss: Float[np.ndarray, "record constraint"] | None = None
+    balance: Float[np.ndarray, "record constraint"] | None = None
 
 
 @dataclass(frozen=True)
@@ -44,6 +63,21 @@ class TrainedBasis:
                 for orders in wanted:
                     found[orders].append(np.asarray(part[orders]))
         return {orders: np.concatenate(parts) for orders, parts in found.items()}
+
+
+@dataclass(frozen=True)
+class FrozenLayers:
+    """Hidden layers that were trained for a problem, and what they were trained with.
+
+    Attributes:
+        basis: The features.
+        start: Weights of the last layer that they were trained with, and scores of the parameters.
+        training: How it went.
+    """
+
+    basis: TrainedBasis
+    start: Float[np.ndarray, " dim"]
+    training: Training | None
 
 
 @eqx.filter_jit

@@ -1,5 +1,6 @@
 """What a Python function is made of: whether it is written in JAX, and a version that changes when it does."""
 
+import dis
 import functools
 import hashlib
 import io
@@ -176,9 +177,14 @@ def _state(part: object) -> list[object]:
     return [entry for item in named.items() for entry in item]
 
 
+_READS_GLOBAL = frozenset({"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"})
+
+
 def _names(code: types.CodeType) -> set[str]:
+    """Names that code reads as globals; attributes, which its own list of names holds too, are none."""
     nested = (constant for constant in code.co_consts if isinstance(constant, types.CodeType))
-    return set(code.co_names).union(*(_names(inner) for inner in nested))
+    read = {step.argval for step in dis.get_instructions(code) if step.opname in _READS_GLOBAL}
+    return read.union(*(_names(inner) for inner in nested))
 
 
 def _framed(contents: list[bytes]) -> bytes:

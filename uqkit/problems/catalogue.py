@@ -12,11 +12,14 @@ from typing import Any
 
 from uqkit.errors import InputError
 from uqkit.problems.boundary import BoundaryValueProblem
+from uqkit.problems.density import Density
 from uqkit.problems.forward import ForwardModel
+from uqkit.problems.objective import Objective
+from uqkit.problems.tasks import TaskStream
 
 __all__ = ["CatalogueEntry", "catalogue", "load"]
 
-_PROBLEMS = (ForwardModel, BoundaryValueProblem)
+_PROBLEMS = (ForwardModel, BoundaryValueProblem, Objective, Density, TaskStream)
 
 # What goes wrong in a file that a user is still writing.
 _USUAL_ERRORS = (SyntaxError, ImportError, NameError, AttributeError, TypeError, ValueError, LookupError, OSError)
@@ -68,8 +71,8 @@ def load(model: str, **parameters: Any) -> Any:
         parameters: Passed to the catalogue file's `make`, where it has parameters.
 
     Raises:
-        InputError: If there is no such model, or what is found is neither a `ForwardModel` nor a
-            `BoundaryValueProblem`.
+        InputError: If there is no such model, or what is found is no `ForwardModel`,
+            `BoundaryValueProblem`, `Objective`, `Density` or `TaskStream`.
     """
     if model.endswith(".py"):
         path = Path(model)
@@ -95,8 +98,8 @@ def load(model: str, **parameters: Any) -> Any:
         found = _attribute(module, "problem", parameters)
     if not isinstance(found, _PROBLEMS):
         raise InputError(
-            f"model {model!r} is a {type(found).__name__}; it must be a uqkit.ForwardModel or "
-            "uqkit.BoundaryValueProblem."
+            f"model {model!r} is a {type(found).__name__}; it must be a uqkit.ForwardModel, "
+            "uqkit.BoundaryValueProblem, uqkit.Objective, uqkit.Density or uqkit.TaskStream."
         )
     return found
 
@@ -117,7 +120,7 @@ def _module(name: str, path: Path, *, fresh: bool) -> ModuleType:
         line = error.lineno if isinstance(error, SyntaxError) else _line_in(path, error)
         raise InputError(f"{path} cannot be loaded: line {line}: {type(error).__name__}: {error}.") from error
     finally:
-        if not hasattr(module, "problem"):
+        if not hasattr(module, "problem") and not hasattr(module, "make"):
             sys.modules.pop(name, None)
     return module
 
@@ -137,6 +140,9 @@ def _attribute(module: ModuleType, attribute: str, parameters: dict[str, Any]) -
         if not hasattr(module, "make"):
             raise InputError(f"{module.__name__} has no `make`, so it takes no parameters.")
         return module.make(**parameters)
+    # A file whose data may not be installed makes nothing before it is asked to.
+    if attribute == "problem" and not hasattr(module, attribute) and hasattr(module, "make"):
+        return module.make()
     if not hasattr(module, attribute):
         raise InputError(f"{getattr(module, '__file__', module.__name__)} defines no {attribute!r}; define one.")
     return getattr(module, attribute)

@@ -20,12 +20,16 @@ VARIATIONAL = "variational"
 NOISE = "noise"
 EVIDENCE = "evidence"
 OPTIMISATION = "optimisation"
+PATH = "path"
+THEORY = "theory"
 # Their variables are the problem's own: parameters, fields, constraints, or a sampler's statistics.
 OPEN_GROUPS = frozenset(
     {POSTERIOR, PRIOR_PREDICTIVE, POSTERIOR_PREDICTIVE, SAMPLE_STATS, LOG_LIKELIHOOD, OBSERVED_DATA, CONSTANT_DATA}
 )
 GROUPS = OPEN_GROUPS | {
-    *(ESTIMATES, DIAGNOSTICS, CONVERGENCE, EVALUATIONS, WEIGHTED_SAMPLE, VARIATIONAL, NOISE, EVIDENCE, OPTIMISATION)
+    *(ESTIMATES, DIAGNOSTICS, CONVERGENCE, EVALUATIONS, WEIGHTED_SAMPLE, VARIATIONAL, NOISE, EVIDENCE, OPTIMISATION),
+    PATH,
+    THEORY,
 }
 
 # Dimensions
@@ -58,6 +62,17 @@ ITERATION = "iteration"
 TRAINING_ITERATION = "training_iteration"
 STEP = "step"
 FINDING = "finding"
+BEST_POINT = "best_point"
+STUDY_PROBLEM = "study_problem"
+SURROGATE = "surrogate"
+SURROGATE_OTHER = "surrogate_other"
+REPLICATE = "replicate"
+EXPERT = "expert"
+TASK_TRAINED = "task_trained"
+TASK_EVALUATED = "task_evaluated"
+DECODER = "decoder"
+NETWORK_LAYER = "network_layer"
+CONFIDENCE_BIN = "confidence_bin"
 DIMENSIONS = frozenset(
     {
         *(CHAIN, DRAW, INPUT, INPUT_OTHER, GROUP, GROUP_OTHER, OUTPUT, POINT, FAILURE, N_EVALUATIONS),
@@ -78,6 +93,8 @@ DIMENSIONS = frozenset(
             STEP,
             FINDING,
         ),
+        *(BEST_POINT, STUDY_PROBLEM, SURROGATE, SURROGATE_OTHER, REPLICATE, EXPERT),
+        *(TASK_TRAINED, TASK_EVALUATED, DECODER, NETWORK_LAYER, CONFIDENCE_BIN),
     }
 )
 
@@ -159,8 +176,101 @@ ESS_TAIL = "ess_tail"
 FINDING_TEXT = "finding_text"
 PRIOR_SHARE = "prior_share"
 
+# Chains of surrogates
+R_HAT_MEDIAN = "r_hat_median"
+R_HAT_95 = "r_hat_95"
+ESS_MEDIAN = "ess_median"
+R_HAT_SCALES = "r_hat_scales"
+WEIGHT_NORM_RATIO = "weight_norm_ratio"
+N_DIVERGING = "n_diverging"
+N_GRADIENTS = "n_gradients"
+
+# Optimisation of a forward model
+OBJECTIVE_VALUE = "objective_value"
+N_EVALUATIONS_SO_FAR = "n_evaluations_so_far"
+BEST_VALUE = "best_value"
+HYPERVOLUME = "hypervolume"
+REGRET = "regret"
+BEST_INPUT = "best_input"
+BEST_OUTPUT = "best_output"
+FEASIBLE = "feasible"
+PROPOSED_AFTER = "proposed_after"
+PREDICTED = "predicted"
+FIT_SECONDS = "fit_seconds"
+ACQUISITION_SECONDS = "acquisition_seconds"
+
+# Studies of surrogates
+CRPS = "crps"
+LOG_SCORE = "log_score"
+RMSE = "rmse"
+FINAL_DIFFERENCE = "final_difference"
+LOG_REGRET_DIFFERENCE = "log_regret_difference"
+LOG_CRPS_DIFFERENCE = "log_crps_difference"
+P_VALUE = "p_value"
+P_VALUE_HOLM = "p_value_holm"
+MEAN_RANK = "mean_rank"
+FRIEDMAN_P_VALUE = "friedman_p_value"
+CRITICAL_DIFFERENCE = "critical_difference"
+
+# Samplers along a path of densities
+LOG_NORMALIZER = "log_normalizer"
+RENYI_ENTROPY = "renyi_entropy"
+TARGET_MEAN = "target_mean"
+TARGET_SD = "target_sd"
+TIME = "time"
+EFFECTIVE_SHARE = "effective_share"
+ISLAND_LOG_NORMALIZER = "island_log_normalizer"
+RESAMPLED = "resampled"
+STEIN = "stein"
+STEIN_Z = "stein_z"
+EXPERT_CONFLICT = "expert_conflict"
+STIFFNESS = "stiffness"
+N_ROOTS = "n_roots"
+CONTROL_COEFFICIENT = "control_coefficient"
+PATH_MARGIN = "path_margin"
+EXPONENT = "exponent"
+ANCESTOR = "ancestor"
+ROOT = "root"
+
+# Tasks that come one after another
+ACCURACY = "accuracy"
+BRIER = "brier"
+CALIBRATION_ERROR = "expected_calibration_error"
+AVERAGE_ACCURACY = "average_accuracy"
+LEARNING_ACCURACY = "learning_accuracy"
+BACKWARD_TRANSFER = "backward_transfer"
+FORWARD_TRANSFER = "forward_transfer"
+FORGETTING = "forgetting"
+BIN_SHARE = "bin_share"
+BIN_CONFIDENCE = "bin_confidence"
+BIN_ACCURACY = "bin_accuracy"
+WEIGHT_FIELD = "weight_field"
+MAGNETISATION = "magnetisation"
+PRIOR_FIELD = "prior_field"
+MEMORY = "memory"
+MEMORY_OF = tuple(
+    f"memory_{one}" for one in ("precision", "pull", "last_step", "first_moment", "second_moment", "count")
+)
+MEAN_VARIANCE = "mean_variance"
+ENTROPY_PER_WEIGHT = "entropy_per_weight"
+KL_TO_PREVIOUS = "kl_to_previous"
+N_FLIPS = "n_flips"
+FIELD_TRAVEL = "field_travel"
+OVERLAP = "overlap"
+SELF_OVERLAP = "self_overlap"
+SUSCEPTIBILITY = "susceptibility"
+STABILITY = "stability"
+FREE_ENERGY = "free_energy"
+
 VARIABLES = frozenset(
     {
+        *(ACCURACY, BRIER, CALIBRATION_ERROR, AVERAGE_ACCURACY, LEARNING_ACCURACY, BACKWARD_TRANSFER),
+        *(FORWARD_TRANSFER, FORGETTING, BIN_SHARE, BIN_CONFIDENCE, BIN_ACCURACY, WEIGHT_FIELD, MAGNETISATION),
+        *(PRIOR_FIELD, *MEMORY_OF, MEAN_VARIANCE, ENTROPY_PER_WEIGHT, KL_TO_PREVIOUS, N_FLIPS, FIELD_TRAVEL),
+        *(OVERLAP, SELF_OVERLAP, SUSCEPTIBILITY, STABILITY, FREE_ENERGY),
+        *(LOG_NORMALIZER, RENYI_ENTROPY, TARGET_MEAN, TARGET_SD, TIME, EFFECTIVE_SHARE, ISLAND_LOG_NORMALIZER),
+        *(RESAMPLED, STEIN, STEIN_Z, EXPERT_CONFLICT, STIFFNESS, N_ROOTS, CONTROL_COEFFICIENT, PATH_MARGIN, EXPONENT),
+        *(ANCESTOR, ROOT),
         SOBOL_FIRST,
         SOBOL_TOTAL,
         SOBOL_SECOND,
@@ -206,6 +316,11 @@ VARIABLES = frozenset(
         ),
         *(PARAMETER_SCORE, PARAMETER_SCORE_DRAW, RELATIVE_ERROR, COVERAGE, RMS_Z, CONDITION_NUMBER, LAPLACE_SHIFT),
         *(R_HAT, ESS_BULK, ESS_TAIL, FINDING_TEXT, PRIOR_SHARE),
+        *(OBJECTIVE_VALUE, N_EVALUATIONS_SO_FAR, BEST_VALUE, HYPERVOLUME, REGRET, BEST_INPUT, BEST_OUTPUT, FEASIBLE),
+        *(PROPOSED_AFTER, PREDICTED, FIT_SECONDS, ACQUISITION_SECONDS, CRPS, LOG_SCORE, RMSE, FINAL_DIFFERENCE),
+        *(LOG_REGRET_DIFFERENCE, LOG_CRPS_DIFFERENCE, P_VALUE, P_VALUE_HOLM, MEAN_RANK, FRIEDMAN_P_VALUE),
+        CRITICAL_DIFFERENCE,
+        *(R_HAT_MEDIAN, R_HAT_95, ESS_MEDIAN, R_HAT_SCALES, WEIGHT_NORM_RATIO, N_DIVERGING, N_GRADIENTS),
     }
 )
 

@@ -14,13 +14,13 @@ from scipy import stats
 from uqkit._typing import PRNGKey
 from uqkit.errors import InputError
 from uqkit.evaluate import FailurePolicy
+from uqkit.evaluate.labelled import check_same_version, checked_budget, stored_evaluations
 from uqkit.inputs import Inputs, as_inputs
 from uqkit.keys import as_key, key_from_label, key_label
 from uqkit.problems import ForwardModel
 from uqkit.results import as_record, schema
 from uqkit.sensitivity.campaign import Asker, Campaign, targets_of
 from uqkit.sensitivity.expectations_result import assemble_expectations
-from uqkit.sensitivity.groups import check_same_version, checked_budget, stored_evaluations
 from uqkit.sensitivity.importance import (
     AdaptiveImportanceSampling,
     ImportanceMethod,

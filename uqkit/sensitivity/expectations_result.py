@@ -10,17 +10,17 @@ import xarray as xr
 from jaxtyping import Float, Key
 from scipy import stats
 
-from uqkit.keys import numpy_generator
-from uqkit.problems import ForwardModel
-from uqkit.results import Provenance, build, schema
-from uqkit.sensitivity.campaign import Campaign
-from uqkit.sensitivity.groups import (
+from uqkit.evaluate.labelled import (
     common_output_unit,
     diagnostics_group,
     evaluation_counts,
     evaluations_group,
     input_coords,
 )
+from uqkit.keys import numpy_generator
+from uqkit.problems import ForwardModel
+from uqkit.results import Provenance, build, schema
+from uqkit.sensitivity.campaign import Campaign
 from uqkit.sensitivity.importance import Diagnosis, Sampled
 
 __all__ = ["assemble_expectations", "importance_diagnostics"]

@@ -9,9 +9,7 @@ import xarray as xr
 from jaxtyping import Float
 
 from uqkit.evaluate import Evaluations
-from uqkit.problems import ForwardModel
-from uqkit.results import Provenance, build, schema, some_of
-from uqkit.sensitivity.groups import (
+from uqkit.evaluate.labelled import (
     common_output_unit,
     diagnostics_group,
     evaluation_counts,
@@ -19,6 +17,8 @@ from uqkit.sensitivity.groups import (
     input_coords,
     output_coords,
 )
+from uqkit.problems import ForwardModel
+from uqkit.results import Provenance, build, schema, some_of
 from uqkit.sensitivity.intervals import Assessment, Statistic
 from uqkit.sensitivity.pick_freeze import FIRST, MEAN, SECOND, TOTAL, VARIANCE, Layout, pairs
 from uqkit.stats import pareto_tail_index

@@ -15,12 +15,12 @@ from jaxtyping import Float, Key
 from uqkit._typing import PRNGKey
 from uqkit.errors import InputError, StoreError
 from uqkit.evaluate import FailurePolicy, evaluate
+from uqkit.evaluate.labelled import check_same_version, checked_budget
 from uqkit.inputs import Design, LatinHypercube, check_groups
 from uqkit.keys import as_key, key_from_label, key_label
 from uqkit.problems import ForwardModel
 from uqkit.results import schema
 from uqkit.sensitivity.campaign import Asker
-from uqkit.sensitivity.groups import check_same_version, checked_budget
 from uqkit.sensitivity.importance import ImportanceMethod
 from uqkit.sensitivity.pick_freeze import (
     FIRST,

@@ -15,10 +15,10 @@ from jaxtyping import Bool, Float, Key
 from uqkit._typing import PRNGKey
 from uqkit.errors import EvaluationError, InputError, StoreError, UqkitWarning
 from uqkit.evaluate import Evaluations
+from uqkit.evaluate.labelled import stored_evaluations
 from uqkit.keys import as_key
 from uqkit.problems import ForwardModel
 from uqkit.results import as_record, schema
-from uqkit.sensitivity.groups import stored_evaluations
 from uqkit.sensitivity.intervals import BayesianBootstrap, InfluenceFunction, Interval
 from uqkit.sensitivity.pick_freeze import (
     FIRST,

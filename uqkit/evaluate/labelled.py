@@ -1,4 +1,4 @@
-"""What every verb of the workflow shares: its budget, the groups of evaluations and diagnostics, their coordinates."""
+"""Evaluations as labelled groups of a result, and back; and what else verbs with a budget share."""
 
 import warnings
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from uqkit.errors import InputError, StoreError, UqkitWarning
-from uqkit.evaluate import Evaluations, Status
+from uqkit.evaluate.evaluations import Evaluations, Status
 from uqkit.problems import ForwardModel
 from uqkit.results import schema
 
@@ -113,7 +113,7 @@ def stored_evaluations(result: xr.DataTree, problem: ForwardModel) -> Evaluation
         StoreError: If the result has no evaluations.
     """
     if schema.EVALUATIONS not in result.children:
-        raise StoreError("the result has no group `evaluations`; pass a result of sobol_indices.")
+        raise StoreError("the result has no group `evaluations`; pass the result of one run of a model.")
     kept = result[schema.EVALUATIONS].to_dataset()
     for what, mine, theirs in (
         ("inputs", problem.inputs.names, kept[schema.INPUT].values),

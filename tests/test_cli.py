@@ -148,3 +148,13 @@ def test_a_stopped_command_resumes_from_its_store(tmp_path):
     # At most the evaluation that Ctrl-C broke off was begun twice.
     assert 256 <= len(log.read_text().splitlines()) <= 257
     assert uq.results.load("spring.nc").attrs["n_model_evaluations"] == 256
+
+
+def test_a_mistaken_command_leaves_a_store_resumable(tmp_path):
+    command = ("sensitivity", "ishigami", "--store", "run.sqlite", "--budget")
+    assert run(*command, 320).exit_code == 0
+    assert run(*command, 5).exit_code == 2
+    (tmp_path / "ishigami.nc").unlink()
+    resumed = run("resume", "run.sqlite")
+    assert resumed.exit_code == 0, resumed.output
+    assert "320 evaluations (320 reused)" in resumed.output

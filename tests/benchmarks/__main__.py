@@ -18,6 +18,9 @@ WORKFLOWS = {
         *("pinn_forward", "pinn_inverse", "pinn_sampling", "pinn_scales"),
         *("pinn_networks", "pinn_network_sampling"),
     ),
+    "diffusion": ("diffusion", "diffusion_throughput"),
+    "continual": ("continual",),
+    "bayesopt": ("bayesopt_surrogates", "bayesopt_bridge", "bayesopt_study"),
 }
 MODULES = tuple(module for modules in WORKFLOWS.values() for module in modules)
 
@@ -27,7 +30,7 @@ _HEAD = f"{'verdict':<10}{'ours':>10}{'opponent':>10}{'ratio':>9}  {'interval':<
 def main() -> int:
     """Measure, print and save; 1 if a row is missed."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
-    parser.add_argument("name", choices=[*WORKFLOWS, *MODULES, "all"])
+    parser.add_argument("name", choices=[*dict.fromkeys((*WORKFLOWS, *MODULES)), "all"])
     parser.add_argument("--long", action="store_true", help="more keys, slow opponents; hours rather than minutes")
     parser.add_argument("--out", type=Path, help="where the rows are saved; benchmark-NAME.json by default")
     arguments = parser.parse_args()

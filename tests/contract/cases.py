@@ -1,8 +1,10 @@
 """One tiny case of every workflow; a workflow joins by adding its case to `CASES`."""
 
+import dataclasses
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 import jax.numpy as jnp
@@ -12,8 +14,9 @@ import xarray as xr
 from scipy import stats
 
 import uqkit as uq
-from uqkit import pinn
+from uqkit import continual, diffusion, pinn
 from uqkit.problems import BoundaryValueProblem, Box, Constraint, FieldReference, Integrated, Measured
+from uqkit.stats import GaussianMixture as Mixture
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -170,4 +173,134 @@ PINN = Case(
     in_chunks=True,
 )
 
-CASES = [SENSITIVITY, PINN]
+
+def _objective(function: Callable[[np.ndarray], float]) -> uq.Objective:
+    inputs = {"load": stats.uniform(0.1, 1.9), "width": stats.uniform(0.5, 1.0), "depth": stats.uniform(1.0, 1.0)}
+    return uq.Objective(uq.ForwardModel(function, inputs=inputs, outputs={"stress": "Pa"}, name="beam", version="1"))
+
+
+def _optimised(problem: uq.Objective, **settings: Any) -> xr.DataTree:
+    from botorch.models import SingleTaskGP
+
+    from uqkit import bayesopt
+
+    quick = bayesopt.Acquisition(n_samples=16, n_restarts=1, n_raw=16, max_iterations=5)
+    sizes: dict[str, Any] = {"budget": 106, "n_initial": 96, "batch_size": 5}
+    return bayesopt.optimize(problem, surrogate=SingleTaskGP, acquisition=quick, **sizes, **settings)
+
+
+def _go_on(result: xr.DataTree, problem: uq.Objective) -> Any:
+    from botorch.models import SingleTaskGP
+
+    return uq.bayesopt.restore(result, problem, surrogate=SingleTaskGP)
+
+
+BAYESOPT = Case(
+    name="bayesopt",
+    problem=_objective,
+    solve=_optimised,
+    restore=_go_on,
+    go_on=lambda optimisation: optimisation.suggest(1, key=1),
+    plots={"objective_value": lambda result: uq.bayesopt.plot_best(result)},
+    more_plots=(
+        lambda result: uq.bayesopt.plot_progress(result),
+        lambda result: uq.bayesopt.plot_predictions(result),
+    ),
+    bad_point=(
+        lambda: _optimised(_objective(broken), key=0, failures=uq.FailurePolicy(on_error="raise")),
+        uq.EvaluationError,
+        r"beam at point \d+ \(load=.*, width=1\.4[89]",
+    ),
+    shown="beam",
+)
+
+
+def _mixture(nan: bool = False) -> Any:
+    mixture = Mixture.of(
+        np.array([0.3, 0.7]), np.array([[-1.0, 0.5], [1.5, 0.0]]), np.array([np.eye(2), 0.5 * np.eye(2)])
+    )
+    exact = diffusion.GaussianMixture(mixture, diffusion.VP())
+    if not nan:
+        return exact**2.0
+
+    def score(x: Any, t: Any) -> Any:
+        return jnp.where(x[0] > 0, jnp.nan, exact.score(x, t))
+
+    return diffusion.ScoreModel(score, diffusion.VP(), *mixture.moments()) ** 2.0
+
+
+def _sampled_path(target: Any, **settings: Any) -> xr.DataTree:
+    method = diffusion.HeunSampler(n_steps=16)
+    return diffusion.sample(target, method=method, islands=4, particles=128, name="cooled", **settings)
+
+
+DIFFUSION = Case(
+    name="diffusion",
+    problem=_mixture,
+    solve=_sampled_path,
+    restore=diffusion.restore,
+    go_on=lambda particles: particles.expectation(_first_coordinate).value,
+    plots={
+        "log_normalizer": diffusion.plot_log_normalizer,
+        "renyi_entropy": diffusion.plot_log_normalizer,
+        "target_mean": diffusion.plot_moments,
+        "target_sd": diffusion.plot_moments,
+    },
+    more_plots=(diffusion.plot_particles, diffusion.plot_path),
+    bad_point=(
+        lambda: _sampled_path(_mixture(nan=True), key=0),
+        uq.InputError,
+        r"score of expert 0 is \[nan nan\] at t=1, x0=",
+    ),
+    shown="steps",
+    no_model="scores are JAX functions of all particles at once, compiled into the loop",
+    in_chunks=True,
+)
+
+
+def _first_coordinate(x: Any) -> Any:
+    return x[0]
+
+
+def _blobs(nan: bool = False) -> uq.TaskStream:
+    stream = uq.load("gaussian_blobs", n_tasks=2, n_train=128, n_test=100)
+    if not nan:
+        return stream
+    inputs = stream.tasks[1].inputs.copy()
+    inputs[7, 1] = np.nan
+    return uq.TaskStream(
+        name="blobs", tasks=[stream.tasks[0], dataclasses.replace(stream.tasks[1], inputs=inputs)], n_classes=2
+    )
+
+
+def _learned(stream: uq.TaskStream, **settings: Any) -> xr.DataTree:
+    method = continual.BinaryVariational(widths=(16,), n_epochs=3, batch_size=32)
+    return continual.learn(stream, method=method, **settings)
+
+
+CONTINUAL = Case(
+    name="continual",
+    problem=_blobs,
+    solve=_learned,
+    restore=continual.restore,
+    go_on=lambda learner: learner.predict(np.array([[1.0, 0.5], [-2.0, 0.1]]), key=3),
+    plots={
+        **dict.fromkeys(("accuracy", "average_accuracy"), continual.plot_accuracy),
+        "log_score": lambda result: continual.plot_accuracy_matrix(result, "log_score"),
+        "brier": lambda result: continual.plot_accuracy_matrix(result, "brier"),
+        **dict.fromkeys(
+            ("learning_accuracy", "backward_transfer", "forward_transfer", "forgetting"), continual.plot_transfer
+        ),
+        **dict.fromkeys(
+            ("expected_calibration_error", "bin_share", "bin_confidence", "bin_accuracy"), continual.plot_calibration
+        ),
+    },
+    more_plots=(continual.plot_weights,),
+    bad_point=(lambda: _blobs(nan=True), uq.InputError, r"`inputs` of task 'angle 45' is nan at row 7, column 1"),
+    shown="steps of task",
+    no_model="rows of data take the place of a model",
+    in_chunks=True,
+)
+
+
+CASES = [SENSITIVITY, PINN, DIFFUSION, CONTINUAL, *([BAYESOPT] if find_spec("botorch") else [])]

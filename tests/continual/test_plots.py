@@ -14,7 +14,8 @@ mpl.use("agg")
 @pytest.fixture(scope="module")
 def result():
     stream = uq.load("gaussian_blobs", n_tasks=3, n_train=128, n_test=200)
-    return continual.learn(stream, method=continual.BinaryVariational(widths=(16,), n_epochs=5, batch_size=32), key=0)
+    method = continual.BinaryVariational(widths=(16,), learning_rate=0.1, n_epochs=5, batch_size=32)
+    return continual.learn(stream, method=method, key=0)
 
 
 @pytest.fixture(autouse=True)

@@ -274,7 +274,7 @@ def _blobs(nan: bool = False) -> uq.TaskStream:
 
 
 def _learned(stream: uq.TaskStream, **settings: Any) -> xr.DataTree:
-    method = continual.BinaryVariational(widths=(16,), n_epochs=3, batch_size=32)
+    method = continual.BinaryVariational(widths=(16,), learning_rate=0.1, n_epochs=3, batch_size=32)
     return continual.learn(stream, method=method, **settings)
 
 
